@@ -1,0 +1,1 @@
+//! bpf(2): maps, BTF, programs, links, test runs.

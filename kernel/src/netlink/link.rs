@@ -1,0 +1,167 @@
+//! rtnetlink: interfaces and what is attached to them.
+
+use std::fmt;
+
+/// One interface as RTM_NEWLINK describes it (include/uapi/linux/if_link.h).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Link {
+    /// Interface index, > 0, unique in its network namespace.
+    pub ifindex: u32,
+    /// IFLA_IFNAME.
+    pub name: String,
+    /// ifi_type, ARPHRD_*.
+    pub hardware_type: u16,
+    /// ifi_flags, IFF_*.
+    pub flags: u32,
+    /// IFLA_MTU, bytes.
+    pub mtu: u32,
+    /// IFLA_MIN_MTU and IFLA_MAX_MTU, bytes; 0 stands for "no limit given".
+    pub mtu_range: (u32, u32),
+    /// IFLA_OPERSTATE, RFC 2863.
+    pub operstate: OperState,
+    /// IFLA_CARRIER.
+    pub carrier: bool,
+    /// IFLA_ADDRESS.
+    pub address: Vec<u8>,
+    /// IFLA_NUM_RX_QUEUES and IFLA_NUM_TX_QUEUES.
+    pub rx_queues: u32,
+    /// See `rx_queues`.
+    pub tx_queues: u32,
+    /// IFLA_INFO_KIND: "veth", "bridge", "vlan", ...; none for real devices and loopback.
+    pub kind: Option<String>,
+    /// IFLA_MASTER: ifindex of the bond, team or bridge it belongs to.
+    pub master: Option<u32>,
+    /// IFLA_LINK: the lower device of a vlan or macvlan, the peer of a veth.
+    pub lower: Option<u32>,
+    /// IFLA_LINK_NETNSID: set where `lower` counts in another network namespace.
+    pub lower_netns: Option<i32>,
+    /// IFLA_PARENT_DEV_BUS_NAME: "pci", "virtio", "usb", ...
+    pub parent_bus: Option<String>,
+    /// IFLA_PARENT_DEV_NAME: "0000:01:00.0", "virtio0", ...
+    pub parent_device: Option<String>,
+    /// What a bond says of itself.
+    pub bond: Option<Bond>,
+    /// IFLA_XDP.
+    pub xdp: AttachedXdp,
+}
+
+impl Link {
+    /// Whether the administrator has set it up (IFF_UP).
+    pub fn is_up(&self) -> bool {
+        self.flags & libc::IFF_UP as u32 != 0
+    }
+}
+
+/// IFLA_OPERSTATE (include/uapi/linux/if.h, IF_OPER_*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OperState {
+    /// 0, and every value that RFC 2863 does not have.
+    #[default]
+    Unknown,
+    /// 1
+    NotPresent,
+    /// 2
+    Down,
+    /// 3
+    LowerLayerDown,
+    /// 4
+    Testing,
+    /// 5
+    Dormant,
+    /// 6
+    Up,
+}
+
+impl fmt::Display for OperState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "unknown",
+            Self::NotPresent => "notpresent",
+            Self::Down => "down",
+            Self::LowerLayerDown => "lowerlayerdown",
+            Self::Testing => "testing",
+            Self::Dormant => "dormant",
+            Self::Up => "up",
+        })
+    }
+}
+
+/// IFLA_INFO_DATA of a bond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bond {
+    /// IFLA_BOND_MODE: 0 balance-rr, 1 active-backup, 2 balance-xor, 3 broadcast, 4 802.3ad,
+    /// 5 balance-tlb, 6 balance-alb.
+    pub mode: u8,
+    /// IFLA_BOND_XMIT_HASH_POLICY: 0 layer2, 1 layer3+4, 2 layer2+3, 3 encap2+3, 4 encap3+4,
+    /// 5 vlan+srcmac.
+    pub xmit_hash_policy: u8,
+}
+
+/// The three places where XDP programs run, in the field's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mode {
+    /// On the NIC (XDP_FLAGS_HW_MODE).
+    Offload,
+    /// In the driver (XDP_FLAGS_DRV_MODE).
+    Native,
+    /// In the network stack, after the skb was made (XDP_FLAGS_SKB_MODE).
+    Generic,
+}
+
+impl Mode {
+    /// Best first: the ladder's order.
+    pub const ALL: [Self; 3] = [Self::Offload, Self::Native, Self::Generic];
+
+    /// The flag that asks for just this mode (include/uapi/linux/if_link.h).
+    pub fn flag(self) -> u32 {
+        match self {
+            Self::Generic => 1 << 1,
+            Self::Native => 1 << 2,
+            Self::Offload => 1 << 3,
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Offload => "offload",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// The ids of the programs attached in each mode; 0 never occurs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AttachedXdp {
+    /// IFLA_XDP_HW_PROG_ID.
+    pub offload: Option<u32>,
+    /// IFLA_XDP_DRV_PROG_ID.
+    pub native: Option<u32>,
+    /// IFLA_XDP_SKB_PROG_ID.
+    pub generic: Option<u32>,
+}
+
+impl AttachedXdp {
+    /// The program attached in `mode`.
+    pub fn get(&self, mode: Mode) -> Option<u32> {
+        match mode {
+            Mode::Offload => self.offload,
+            Mode::Native => self.native,
+            Mode::Generic => self.generic,
+        }
+    }
+
+    /// What is attached, best mode first.
+    pub fn iter(&self) -> impl Iterator<Item = (Mode, u32)> + '_ {
+        Mode::ALL
+            .into_iter()
+            .filter_map(|mode| Some((mode, self.get(mode)?)))
+    }
+
+    /// Whether nothing is attached.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}

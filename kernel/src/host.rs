@@ -36,3 +36,41 @@ pub enum Lockdown {
     /// Confidentiality: refuses reading kernel memory from BPF.
     Confidentiality,
 }
+
+impl KernelRelease {
+    /// The running kernel's, by uname(2).
+    pub fn read() -> Self {
+        todo!()
+    }
+}
+
+impl Capabilities {
+    /// The calling thread's effective set, by capget(2).
+    pub fn read() -> crate::Result<Self> {
+        todo!()
+    }
+}
+
+impl Lockdown {
+    /// The host's mode; `None` where there is no lockdown LSM or it cannot be read.
+    pub fn read() -> Self {
+        todo!()
+    }
+}
+
+/// How many CPUs are online (/sys/devices/system/cpu/online), at least 1.
+pub fn online_cpus() -> crate::Result<u32> {
+    todo!()
+}
+
+/// How many CPUs are possible (/sys/devices/system/cpu/possible), which is the number of values of a per-CPU map's
+/// element; at least 1.
+pub fn possible_cpus() -> crate::Result<u32> {
+    todo!()
+}
+
+/// /proc/sys/kernel/unprivileged_bpf_disabled: 0 allowed, 1 refused until reboot, 2 refused; `None` where the kernel
+/// has no such file.
+pub fn unprivileged_bpf_disabled() -> Option<u8> {
+    todo!()
+}

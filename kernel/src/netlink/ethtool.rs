@@ -56,3 +56,59 @@ pub struct FeatureState {
     /// `ethtool -K` can change it (part of hw_features and not fixed).
     pub changeable: bool,
 }
+
+/// Which interfaces to ask about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// All of the network namespace, in one dump.
+    All,
+    /// The one with this ifindex.
+    One(u32),
+}
+
+/// A socket to the ethtool family. In the answers, keyed by ifindex, a device that does not have the setting is
+/// absent: that is a normal answer, not a failure.
+pub struct Ethtool {}
+
+impl Ethtool {
+    /// `None`: this kernel has no such family (before 5.6, or built without it).
+    pub fn open() -> crate::Result<Option<Self>> {
+        todo!()
+    }
+
+    /// ETHTOOL_MSG_CHANNELS_GET.
+    pub fn channels(
+        &mut self,
+        target: Target,
+    ) -> crate::Result<std::collections::HashMap<u32, Channels>> {
+        let _ = target;
+        todo!()
+    }
+
+    /// ETHTOOL_MSG_RINGS_GET.
+    pub fn rings(
+        &mut self,
+        target: Target,
+    ) -> crate::Result<std::collections::HashMap<u32, Rings>> {
+        let _ = target;
+        todo!()
+    }
+
+    /// ETHTOOL_MSG_FEATURES_GET.
+    pub fn features(
+        &mut self,
+        target: Target,
+    ) -> crate::Result<std::collections::HashMap<u32, OffloadFeatures>> {
+        let _ = target;
+        todo!()
+    }
+}
+
+/// ETHTOOL_GDRVINFO by ioctl. `None` where the device has no such answer (lo).
+///
+/// # Errors
+/// `Refused` with ENODEV where there is no such interface.
+pub fn driver_info(name: &str) -> crate::Result<Option<DriverInfo>> {
+    let _ = name;
+    todo!()
+}

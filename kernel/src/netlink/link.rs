@@ -165,3 +165,62 @@ impl AttachedXdp {
         self.iter().next().is_none()
     }
 }
+
+/// A request to attach, replace or detach an XDP program (RTM_SETLINK with IFLA_XDP).
+#[derive(Debug, Clone, Copy)]
+pub struct XdpRequest<'a> {
+    /// The interface.
+    pub ifindex: u32,
+    /// The program; `None` detaches.
+    pub program: Option<std::os::fd::BorrowedFd<'a>>,
+    /// The mode; `None` leaves it to the kernel, which takes native if the driver has `ndo_bpf`, else
+    /// generic, and never falls back from one to the other.
+    pub mode: Option<Mode>,
+    /// What may be there already.
+    pub expected: Expected<'a>,
+}
+
+/// What an [`XdpRequest`] allows to be attached in its mode when it is carried out; the kernel checks it atomically.
+#[derive(Debug, Clone, Copy)]
+pub enum Expected<'a> {
+    /// Anything: it is replaced.
+    Anything,
+    /// Nothing (XDP_FLAGS_UPDATE_IF_NOEXIST). Else EBUSY.
+    Nothing,
+    /// This very program (XDP_FLAGS_REPLACE, since 5.7). Else EEXIST.
+    Program(std::os::fd::BorrowedFd<'a>),
+}
+
+/// A socket to rtnetlink.
+pub struct Route {}
+
+impl Route {
+    /// Opens a socket in the calling thread's network namespace. Needs no privilege.
+    pub fn open() -> crate::Result<Self> {
+        todo!()
+    }
+
+    /// All interfaces, in the kernel's order.
+    pub fn links(&mut self) -> crate::Result<Vec<Link>> {
+        todo!()
+    }
+
+    /// The interface with this name or alternative name; a missing one is `Refused` with ENODEV.
+    pub fn link_by_name(&mut self, name: &str) -> crate::Result<Link> {
+        let _ = name;
+        todo!()
+    }
+
+    /// The interface with this index; a missing one is `Refused` with ENODEV.
+    pub fn link_by_index(&mut self, ifindex: u32) -> crate::Result<Link> {
+        let _ = ifindex;
+        todo!()
+    }
+
+    /// Attaches, replaces or detaches. `Ok(Some(text))`: it is done, and the kernel said something about it
+    /// (vmxnet3 turning LRO off). Needs CAP_NET_ADMIN.
+    pub fn set_xdp(&mut self, request: &XdpRequest<'_>) -> crate::Result<Option<String>> {
+        let _ = request;
+        todo!()
+    }
+}

@@ -4,5 +4,8 @@
 //! carries no `NLM_F_MULTI`).
 
 pub mod ethtool;
+pub mod events;
 pub mod link;
 pub mod netdev;
+
+pub use link::Route;

@@ -67,3 +67,24 @@ impl NetdevFeatures {
         self.xdp & feature as u64 != 0
     }
 }
+
+/// A socket to the netdev family.
+pub struct Netdev {}
+
+impl Netdev {
+    /// `None`: this kernel has no such family (before 6.3).
+    pub fn open() -> crate::Result<Option<Self>> {
+        todo!()
+    }
+
+    /// All interfaces of the network namespace.
+    pub fn dump(&mut self) -> crate::Result<Vec<NetdevFeatures>> {
+        todo!()
+    }
+
+    /// One interface; a missing one is `Refused` with ENODEV.
+    pub fn get(&mut self, ifindex: u32) -> crate::Result<NetdevFeatures> {
+        let _ = ifindex;
+        todo!()
+    }
+}

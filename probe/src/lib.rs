@@ -1,1 +1,15 @@
-//! x
+//! Which XDP modes does each interface of this host support, and if not, why not?
+//!
+//! [`facts`] collects what the kernel says, [`judge`] turns it into verdicts without touching the
+//! system, [`trial`] proves the verdicts by attaching, [`render`] shows them. [`drivers`] is the shipped
+//! table of what is known about drivers that say nothing themselves.
+
+pub mod drivers;
+pub mod error;
+pub mod facts;
+pub mod judge;
+
+pub use error::{Error, Result};
+pub use facts::{Facts, Host, Snapshot, collect};
+pub use judge::explain::{Explanation, Tried, explain};
+pub use judge::{Evidence, EvidenceKind, Needs, Support, Verdicts, judge};

@@ -1,2 +1,2 @@
-//! x
+//! `xdp-probe`.
 fn main() {}

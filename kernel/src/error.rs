@@ -205,11 +205,7 @@ impl Errno {
 
     /// The errno of the last failed libc call on this thread.
     pub fn last() -> Self {
-        Self(
-            std::io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::EIO),
-        )
+        std::io::Error::last_os_error().into()
     }
 
     /// Whether this says "you may not": EPERM or EACCES.
@@ -221,6 +217,13 @@ impl Errno {
 impl From<rustix::io::Errno> for Errno {
     fn from(errno: rustix::io::Errno) -> Self {
         Self(errno.raw_os_error())
+    }
+}
+
+impl From<std::io::Error> for Errno {
+    /// Errors that the standard library made up itself, such as for bytes that are not UTF-8, become EIO.
+    fn from(error: std::io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
     }
 }
 

@@ -1,0 +1,217 @@
+//! Which rungs to try, in which order, and what each does with a program that is already there.
+//! Pure: from the probe's verdicts and a request to a plan.
+
+use crate::occupant::{Holder, Occupant};
+use kernel::netlink::link::Mode;
+use probe::judge::{Support, Verdicts};
+
+/// The mode that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The best one that the probe allows.
+    Best,
+    /// This one first, whatever the probe says.
+    Mode(Mode),
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Best => f.pad("best"),
+            Self::Mode(mode) => mode.fmt(f),
+        }
+    }
+}
+
+/// What the user asks of the ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Where to start.
+    pub wanted: Wanted,
+    /// Whether lower rungs may be tried when the first one does not hold.
+    pub fallback: bool,
+    /// Whether an attached program may be replaced.
+    pub replace: bool,
+}
+
+/// The rungs, best first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What was asked for.
+    pub wanted: Wanted,
+    /// What to do at each rung. Rungs that were not asked for are absent.
+    pub rungs: Vec<Rung>,
+}
+
+/// One rung of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rung {
+    /// The mode that it stands for.
+    pub mode: Mode,
+    /// What to do there.
+    pub decision: Decision,
+}
+
+/// What to do at a rung.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Try it.
+    Try(Action),
+    /// Leave it out.
+    Skip {
+        /// Why.
+        reason: String,
+        /// What would help.
+        remedy: Option<String>,
+    },
+}
+
+/// How a rung is tried. None of them leaves the interface without a program that it had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The mode is free.
+    Add,
+    /// The kernel swaps the two programs of one mode in one step.
+    Replace(Occupant),
+    /// The new one joins the old one, which sits in a mode that may be active at the same time, and
+    /// then the old one goes. For a moment packets pass both.
+    Move(Occupant),
+}
+
+impl Action {
+    /// The program that the rung takes off.
+    pub fn replaces(&self) -> Option<&Occupant> {
+        match self {
+            Self::Add => None,
+            Self::Replace(occupant) | Self::Move(occupant) => Some(occupant),
+        }
+    }
+}
+
+impl Plan {
+    /// Whether any rung is to be tried.
+    pub fn has_a_try(&self) -> bool {
+        self.rungs
+            .iter()
+            .any(|rung| matches!(rung.decision, Decision::Try(_)))
+    }
+}
+
+/// Decides what to do at each rung.
+///
+/// `occupants` is what is attached now, at most one program a mode. A rung that the probe judged
+/// "no" is left out with the probe's reason, except the one that was asked for by name: there the
+/// kernel has the last word, and its words say more than a guess.
+pub fn plan(verdicts: &Verdicts, occupants: &[Occupant], request: Request) -> Plan {
+    let mut rungs = Vec::new();
+    for mode in Mode::ALL {
+        let asked = match request.wanted {
+            Wanted::Best => false,
+            // `Mode` is ordered best first.
+            Wanted::Mode(first) if mode < first => continue,
+            Wanted::Mode(first) => mode == first,
+        };
+        let decision = decide(mode, asked, verdicts, occupants, request.replace);
+        let tried = matches!(decision, Decision::Try(_));
+        rungs.push(Rung { mode, decision });
+        if !request.fallback && (tried || asked) {
+            break;
+        }
+    }
+    Plan {
+        wanted: request.wanted,
+        rungs,
+    }
+}
+
+fn decide(
+    mode: Mode,
+    asked: bool,
+    verdicts: &Verdicts,
+    occupants: &[Occupant],
+    replace: bool,
+) -> Decision {
+    if let (false, Support::No { reason, remedy, .. }) = (asked, support(verdicts, mode)) {
+        return Decision::Skip {
+            reason: reason.clone(),
+            remedy: remedy.clone(),
+        };
+    }
+    if let Some(there) = occupants.iter().find(|o| o.mode == mode) {
+        return if replace {
+            replacing(there)
+        } else {
+            Decision::Skip {
+                reason: format!("{there} is attached in {mode} mode{}", held(there)),
+                remedy: Some("--replace swaps it for the new program in one step".to_owned()),
+            }
+        };
+    }
+    if let Some(rival) = occupants.iter().find(|o| excludes(o.mode, mode)) {
+        return Decision::Skip {
+            reason: format!(
+                "{rival} is attached in {} mode, and the kernel does not run {mode} mode beside it",
+                rival.mode
+            ),
+            remedy: Some(format!(
+                "take {0} mode (--{0} --replace), or detach {rival} first: \
+                 packets then pass without a program until the attach",
+                rival.mode
+            )),
+        };
+    }
+    match occupants.first().filter(|_| replace) {
+        None => Decision::Try(Action::Add),
+        Some(other) if other.holder == Holder::Interface => {
+            Decision::Try(Action::Move(other.clone()))
+        }
+        Some(other) => Decision::Skip {
+            reason: format!(
+                "{other} is attached in {} mode{}, which keeps it there",
+                other.mode,
+                held(other)
+            ),
+            remedy: Some(format!(
+                "replace it where it is: --{} --replace",
+                other.mode
+            )),
+        },
+    }
+}
+
+/// `--replace` in the mode where `there` is.
+fn replacing(there: &Occupant) -> Decision {
+    match &there.holder {
+        Holder::Link { id, pin: None } => Decision::Skip {
+            reason: format!(
+                "{there} is held by bpf_link {id}, which is not pinned: another process owns it, \
+                 and what is attached goes when that process ends"
+            ),
+            remedy: Some(
+                "end that process, or `xdp-offload detach --id` to take its program off".to_owned(),
+            ),
+        },
+        Holder::Interface | Holder::Link { .. } => Decision::Try(Action::Replace(there.clone())),
+    }
+}
+
+fn held(there: &Occupant) -> String {
+    match &there.holder {
+        Holder::Interface => String::new(),
+        link @ Holder::Link { .. } => format!(", held by {link}"),
+    }
+}
+
+fn support(verdicts: &Verdicts, mode: Mode) -> &Support {
+    match mode {
+        Mode::Offload => &verdicts.offload,
+        Mode::Native => &verdicts.native,
+        Mode::Generic => &verdicts.generic,
+    }
+}
+
+/// Native and generic exclude each other; offload goes with both (net/core/dev.c,
+/// `dev_xdp_attach`, since 5.9: "Native and generic XDP can't be active at the same time").
+fn excludes(a: Mode, b: Mode) -> bool {
+    a != b && a != Mode::Offload && b != Mode::Offload
+}

@@ -32,7 +32,7 @@ pub enum Holder {
 }
 
 impl fmt::Display for Occupant {
-    /// "program 12 (xdp_pass)".
+    /// `program 12 (xdp_pass)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "program {}", self.program_id)?;
         if !self.name.is_empty() {
@@ -43,7 +43,7 @@ impl fmt::Display for Occupant {
 }
 
 impl fmt::Display for Holder {
-    /// "the interface", "bpf_link 7 pinned at /sys/fs/bpf/x".
+    /// `the interface`, `bpf_link 7 pinned at /sys/fs/bpf/x`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Interface => f.write_str("the interface"),

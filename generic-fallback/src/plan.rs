@@ -131,7 +131,7 @@ fn decide(
     occupants: &[Occupant],
     replace: bool,
 ) -> Decision {
-    if let (false, Support::No { reason, remedy, .. }) = (asked, support(verdicts, mode)) {
+    if let (false, Support::No { reason, remedy, .. }) = (asked, verdicts.mode(mode)) {
         return Decision::Skip {
             reason: reason.clone(),
             remedy: remedy.clone(),
@@ -202,16 +202,276 @@ fn held(there: &Occupant) -> String {
     }
 }
 
-fn support(verdicts: &Verdicts, mode: Mode) -> &Support {
-    match mode {
-        Mode::Offload => &verdicts.offload,
-        Mode::Native => &verdicts.native,
-        Mode::Generic => &verdicts.generic,
-    }
-}
-
 /// Native and generic exclude each other; offload goes with both (net/core/dev.c,
 /// `dev_xdp_attach`, since 5.9: "Native and generic XDP can't be active at the same time").
 fn excludes(a: Mode, b: Mode) -> bool {
     a != b && a != Mode::Offload && b != Mode::Offload
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probe::{Evidence, EvidenceKind};
+
+    fn yes() -> Support {
+        Support::Yes {
+            evidence: vec![evidence()],
+            notes: Vec::new(),
+        }
+    }
+
+    fn no(reason: &str) -> Support {
+        Support::No {
+            evidence: vec![evidence()],
+            reason: reason.to_owned(),
+            remedy: None,
+        }
+    }
+
+    fn evidence() -> Evidence {
+        Evidence {
+            kind: EvidenceKind::Table,
+            detail: "a test".to_owned(),
+        }
+    }
+
+    /// A veth's verdicts: no offload.
+    fn veth() -> Verdicts {
+        Verdicts {
+            native: yes(),
+            generic: yes(),
+            offload: no("veth cannot offload"),
+            xsk_copy: yes(),
+            xsk_zerocopy: no("x"),
+            redirect_source: yes(),
+            redirect_target: yes(),
+            multi_buffer: yes(),
+        }
+    }
+
+    /// A NIC that can do all.
+    fn smart() -> Verdicts {
+        Verdicts {
+            offload: yes(),
+            ..veth()
+        }
+    }
+
+    /// Only generic.
+    fn bridge() -> Verdicts {
+        Verdicts {
+            native: no("bridge has no native XDP"),
+            ..veth()
+        }
+    }
+
+    fn request(wanted: Wanted) -> Request {
+        Request {
+            wanted,
+            fallback: true,
+            replace: false,
+        }
+    }
+
+    fn there(mode: Mode, holder: Holder) -> Occupant {
+        Occupant {
+            mode,
+            program_id: 12,
+            name: "old".to_owned(),
+            holder,
+        }
+    }
+
+    /// A word a rung: "native:add generic:skip(reason)".
+    fn check(verdicts: &Verdicts, occupants: &[Occupant], request: Request, expected: &[&str]) {
+        let got: Vec<String> = plan(verdicts, occupants, request)
+            .rungs
+            .iter()
+            .map(|rung| match &rung.decision {
+                Decision::Try(Action::Add) => format!("{}:add", rung.mode),
+                Decision::Try(Action::Replace(o)) => {
+                    format!("{}:replace {}", rung.mode, o.program_id)
+                }
+                Decision::Try(Action::Move(o)) => format!("{}:move from {}", rung.mode, o.mode),
+                Decision::Skip { reason, .. } => format!("{}:skip {reason}", rung.mode),
+            })
+            .collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn the_best_mode_leaves_out_what_the_probe_refuses() {
+        check(
+            &veth(),
+            &[],
+            request(Wanted::Best),
+            &[
+                "offload:skip veth cannot offload",
+                "native:add",
+                "generic:add",
+            ],
+        );
+        check(
+            &bridge(),
+            &[],
+            request(Wanted::Best),
+            &[
+                "offload:skip veth cannot offload",
+                "native:skip bridge has no native XDP",
+                "generic:add",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_the_probe_does_not_know_is_tried() {
+        let verdicts = Verdicts {
+            native: Support::Unknown {
+                why: "no table row".to_owned(),
+            },
+            ..veth()
+        };
+        check(
+            &verdicts,
+            &[],
+            request(Wanted::Best),
+            &[
+                "offload:skip veth cannot offload",
+                "native:add",
+                "generic:add",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_mode_asked_for_by_name_is_tried_whatever_the_probe_says() {
+        check(
+            &bridge(),
+            &[],
+            request(Wanted::Mode(Mode::Offload)),
+            &[
+                "offload:add",
+                "native:skip bridge has no native XDP",
+                "generic:add",
+            ],
+        );
+        check(
+            &bridge(),
+            &[],
+            request(Wanted::Mode(Mode::Native)),
+            &["native:add", "generic:add"],
+        );
+        check(
+            &veth(),
+            &[],
+            request(Wanted::Mode(Mode::Generic)),
+            &["generic:add"],
+        );
+    }
+
+    #[test]
+    fn without_fallback_only_the_first_rung_stays() {
+        let strict = |wanted| Request {
+            fallback: false,
+            ..request(wanted)
+        };
+        check(
+            &veth(),
+            &[],
+            strict(Wanted::Best),
+            &["offload:skip veth cannot offload", "native:add"],
+        );
+        check(
+            &veth(),
+            &[],
+            strict(Wanted::Mode(Mode::Offload)),
+            &["offload:add"],
+        );
+        check(
+            &veth(),
+            &[there(Mode::Generic, Holder::Interface)],
+            strict(Wanted::Mode(Mode::Native)),
+            &[
+                "native:skip program 12 (old) is attached in generic mode, and the kernel does not run native mode beside it",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_program_is_not_touched_without_replace() {
+        check(
+            &veth(),
+            &[there(Mode::Native, Holder::Interface)],
+            request(Wanted::Best),
+            &[
+                "offload:skip veth cannot offload",
+                "native:skip program 12 (old) is attached in native mode",
+                "generic:skip program 12 (old) is attached in native mode, and the kernel does not run generic mode beside it",
+            ],
+        );
+        // Offload goes beside native and touches nothing.
+        check(
+            &smart(),
+            &[there(Mode::Native, Holder::Interface)],
+            request(Wanted::Mode(Mode::Offload)),
+            &[
+                "offload:add",
+                "native:skip program 12 (old) is attached in native mode",
+                "generic:skip program 12 (old) is attached in native mode, and the kernel does not run generic mode beside it",
+            ],
+        );
+    }
+
+    #[test]
+    fn replacing_never_leaves_a_gap() {
+        let replace = |wanted| Request {
+            replace: true,
+            ..request(wanted)
+        };
+        check(
+            &veth(),
+            &[there(Mode::Generic, Holder::Interface)],
+            replace(Wanted::Mode(Mode::Native)),
+            &[
+                "native:skip program 12 (old) is attached in generic mode, and the kernel does not run native mode beside it",
+                "generic:replace 12",
+            ],
+        );
+        check(
+            &smart(),
+            &[there(Mode::Native, Holder::Interface)],
+            replace(Wanted::Best),
+            &[
+                "offload:move from native",
+                "native:replace 12",
+                "generic:skip program 12 (old) is attached in native mode, and the kernel does not run generic mode beside it",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_link_is_replaced_only_where_it_outlives_its_owner() {
+        let replace = Request {
+            replace: true,
+            ..request(Wanted::Mode(Mode::Native))
+        };
+        let pinned = Holder::Link {
+            id: 7,
+            pin: Some("/sys/fs/bpf/l".into()),
+        };
+        check(
+            &veth(),
+            &[there(Mode::Native, pinned)],
+            replace,
+            &[
+                "native:replace 12",
+                "generic:skip program 12 (old) is attached in native mode, and the kernel does not run generic mode beside it",
+            ],
+        );
+        let owned = Holder::Link { id: 7, pin: None };
+        assert!(
+            !plan(&veth(), &[there(Mode::Native, owned)], replace).has_a_try(),
+            "another process's link is not ours to change"
+        );
+    }
 }

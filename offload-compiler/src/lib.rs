@@ -1,1 +1,4 @@
-//! x
+//! eBPF object -> program -> CFG -> checked -> lowered eBPF. Pure: opens no file and makes no system call.
+
+pub mod isa;
+pub mod object;

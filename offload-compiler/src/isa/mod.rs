@@ -1,0 +1,5 @@
+//! The eBPF instruction set.
+
+pub mod insn;
+
+pub use insn::Insn;

@@ -1,7 +1,30 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests and `cargo xtask` share: namespaces that clean up after themselves, our
+//! binaries, the corpus, golden files, reasons for skips.
 
+mod binary;
+mod cable;
+mod golden;
 pub mod netns;
+mod output;
 pub mod skip;
 
+use std::path::{Path, PathBuf};
+
+pub use binary::{binary, tool};
+pub use cable::{Cable, FAR_ADDRESS, NEAR_ADDRESS};
+pub use golden::golden;
 pub use netns::Netns;
+pub use output::{Failed, Output};
 pub use skip::{require, require_command, require_root};
+
+/// The workspace's folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is a folder of the workspace")
+}
+
+/// The object of a corpus program: "pass", "bad/infinite_loop".
+pub fn corpus(name: &str) -> PathBuf {
+    workspace().join(format!("tests/corpus/{name}.bpf.o"))
+}

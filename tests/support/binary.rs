@@ -1,0 +1,55 @@
+//! The project's own binaries, built as users get them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::output::Output;
+use crate::workspace;
+
+/// Where the binaries lie already: set by `cargo xtask test`, so that not every test process asks cargo.
+const FOLDER_VARIABLE: &str = "XDP_BINARIES";
+
+/// The path of `xdp-probe`, `xdp-offload` or `hw-matrix`, built from the present sources.
+///
+/// # Panics
+/// If they do not build.
+pub fn binary(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(folder).join(name)
+}
+
+/// Runs one of the project's binaries in the caller's namespace.
+///
+/// # Panics
+/// If it cannot be started.
+#[track_caller]
+pub fn tool<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+    Output::of(Command::new(binary(name)).args(arguments)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
+        return folder.into();
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg("build").arg("--quiet").current_dir(workspace());
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    Output::of(&mut cargo)
+        .and_then(Output::ok)
+        .unwrap_or_else(|error| panic!("{error}"));
+    profile_folder(&std::env::current_exe().expect("Linux names the running program"))
+}
+
+/// target/debug for target/debug/xtask and for target/debug/deps/cli-0123.
+fn profile_folder(program: &Path) -> PathBuf {
+    let folder = program.parent().expect("a program lies in a folder");
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a folder").into()
+    } else {
+        folder.into()
+    }
+}

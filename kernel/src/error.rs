@@ -129,6 +129,10 @@ pub enum Operation {
     OpenPinned,
     /// Creating, configuring or binding an AF_XDP socket.
     BindXsk,
+    /// Waiting for a packet on an AF_XDP socket.
+    ReceiveXsk,
+    /// Opening or using a packet socket.
+    SendPacket,
     /// setns(2) or opening a network namespace.
     EnterNetns,
     /// Reading a file of /proc or /sys.
@@ -162,6 +166,8 @@ impl fmt::Display for Operation {
             Self::Pin => "pin object",
             Self::OpenPinned => "open pinned object",
             Self::BindXsk => "bind AF_XDP socket",
+            Self::ReceiveXsk => "receive from AF_XDP socket",
+            Self::SendPacket => "send packet",
             Self::EnterNetns => "enter network namespace",
             Self::ReadSystem => "read system file",
         })

@@ -13,6 +13,7 @@ pub mod error;
 pub mod host;
 pub mod netlink;
 pub mod netns;
+pub mod packet;
 pub mod xsk;
 
 pub use error::{Errno, Error, Operation, Refusal, Result};

@@ -136,7 +136,7 @@ impl XskSocket {
 
     /// The next packet, waiting for it up to `timeout`; `None` where none came.
     pub fn receive(&mut self, timeout: Duration) -> Result<Option<Vec<u8>>> {
-        let give_up = Instant::now() + timeout;
+        let started = Instant::now();
         loop {
             if let Some(descriptor) = self.received.take() {
                 let packet = self.umem.copy(descriptor.address, descriptor.length);
@@ -148,9 +148,9 @@ impl XskSocket {
                     detail: format!("descriptor outside of the socket's memory: {descriptor:?}"),
                 });
             }
-            let left = give_up.saturating_duration_since(Instant::now());
+            let left = timeout.saturating_sub(started.elapsed());
             let left = Timespec {
-                tv_sec: left.as_secs() as i64,
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),
             };
             let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];

@@ -14,6 +14,7 @@ macro_rules! layouts {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* } = $size:literal)*) => {$(
         $(#[$doc])*
         #[repr(C)]
+        #[allow(clippy::struct_field_names, reason = "the kernel's names")]
         #[derive(Debug, Clone, Copy, Default)]
         pub(super) struct $name { $(pub(super) $field: $type,)* }
 

@@ -1,5 +1,7 @@
 //! Asking again for the verifier's log, whole.
 
+use std::ffi::CStr;
+
 use crate::error::Errno;
 
 /// The first buffer; most refusals say what they have to in less.
@@ -33,7 +35,7 @@ pub(super) fn explain<T>(
             Ok(object) => return Ok(object),
             Err(errno) => errno,
         };
-        let end = buffer.iter().position(|b| *b == 0).unwrap_or(size);
+        let end = CStr::from_bytes_until_nul(&buffer).map_or(size, CStr::count_bytes);
         if end > 0 {
             kept = Some(String::from_utf8_lossy(&buffer[..end]).into_owned());
         }

@@ -354,7 +354,7 @@ pub struct ProgramInfo {
 impl ProgramInfo {
     /// The tag as bpftool prints it, 16 hexadecimal digits.
     pub fn tag_text(&self) -> String {
-        self.tag.iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:016x}", u64::from_be_bytes(self.tag))
     }
 }
 

@@ -1,6 +1,14 @@
 //! rtnetlink: interfaces and what is attached to them.
 
 use std::fmt;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use neli::consts::socket::NlFamily;
+
+use super::attr::{Attributes, Malformed, Parsed, Writer};
+use super::message::Message;
+use super::socket::Socket;
+use crate::{Errno, Error, Operation, Refusal, Result};
 
 /// One interface as RTM_NEWLINK describes it (include/uapi/linux/if_link.h).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +37,8 @@ pub struct Link {
     pub tx_queues: u32,
     /// IFLA_INFO_KIND: "veth", "bridge", "vlan", ...; none for real devices and loopback.
     pub kind: Option<String>,
+    /// IFLA_INFO_SLAVE_KIND: the kind of its master, such as "bond".
+    pub slave_kind: Option<String>,
     /// IFLA_MASTER: ifindex of the bond, team or bridge it belongs to.
     pub master: Option<u32>,
     /// IFLA_LINK: the lower device of a vlan or macvlan, the peer of a veth.
@@ -70,6 +80,20 @@ pub enum OperState {
     Dormant,
     /// 6
     Up,
+}
+
+impl OperState {
+    fn from_kernel(number: u8) -> Self {
+        match number {
+            1 => Self::NotPresent,
+            2 => Self::Down,
+            3 => Self::LowerLayerDown,
+            4 => Self::Testing,
+            5 => Self::Dormant,
+            6 => Self::Up,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 impl fmt::Display for OperState {
@@ -172,7 +196,7 @@ pub struct XdpRequest<'a> {
     /// The interface.
     pub ifindex: u32,
     /// The program; `None` detaches.
-    pub program: Option<std::os::fd::BorrowedFd<'a>>,
+    pub program: Option<BorrowedFd<'a>>,
     /// The mode; `None` leaves it to the kernel, which takes native if the driver has `ndo_bpf`, else
     /// generic, and never falls back from one to the other.
     pub mode: Option<Mode>,
@@ -188,39 +212,255 @@ pub enum Expected<'a> {
     /// Nothing (XDP_FLAGS_UPDATE_IF_NOEXIST). Else EBUSY.
     Nothing,
     /// This very program (XDP_FLAGS_REPLACE, since 5.7). Else EEXIST.
-    Program(std::os::fd::BorrowedFd<'a>),
+    Program(BorrowedFd<'a>),
 }
 
 /// A socket to rtnetlink.
-pub struct Route {}
+pub struct Route {
+    socket: Socket,
+}
 
 impl Route {
     /// Opens a socket in the calling thread's network namespace. Needs no privilege.
-    pub fn open() -> crate::Result<Self> {
-        todo!()
+    pub fn open() -> Result<Self> {
+        Ok(Self {
+            socket: Socket::open(NlFamily::Route)?,
+        })
     }
 
     /// All interfaces, in the kernel's order.
-    pub fn links(&mut self) -> crate::Result<Vec<Link>> {
-        todo!()
+    pub fn links(&mut self) -> Result<Vec<Link>> {
+        self.socket.dump(
+            Operation::GetLink,
+            libc::RTM_GETLINK,
+            &get_link(0).into_bytes(),
+            parse_message,
+        )
     }
 
     /// The interface with this name or alternative name; a missing one is `Refused` with ENODEV.
-    pub fn link_by_name(&mut self, name: &str) -> crate::Result<Link> {
-        let _ = name;
-        todo!()
+    pub fn link_by_name(&mut self, name: &str) -> Result<Link> {
+        // Alternative names are longer (ALTIFNAMSIZ) and have an attribute of their own, since 5.5.
+        let attribute = match name.len() {
+            1..libc::IFNAMSIZ => libc::IFLA_IFNAME,
+            libc::IFNAMSIZ..128 => libc::IFLA_ALT_IFNAME,
+            _ => return Err(no_such_link()),
+        };
+        if name.contains('\0') {
+            return Err(no_such_link());
+        }
+        self.one(get_link(0).put_text(attribute, name))
     }
 
     /// The interface with this index; a missing one is `Refused` with ENODEV.
-    pub fn link_by_index(&mut self, ifindex: u32) -> crate::Result<Link> {
-        let _ = ifindex;
-        todo!()
+    pub fn link_by_index(&mut self, ifindex: u32) -> Result<Link> {
+        if ifindex == 0 || i32::try_from(ifindex).is_err() {
+            return Err(no_such_link());
+        }
+        self.one(get_link(ifindex))
     }
 
-    /// Attaches, replaces or detaches. `Ok(Some(text))`: it is done, and the kernel said something about it
-    /// (vmxnet3 turning LRO off). Needs CAP_NET_ADMIN.
-    pub fn set_xdp(&mut self, request: &XdpRequest<'_>) -> crate::Result<Option<String>> {
-        let _ = request;
-        todo!()
+    /// Attaches, replaces or detaches. `Ok(Some(text))`: it is done, and the kernel said something
+    /// about it (vmxnet3 turning LRO off). Needs CAP_NET_ADMIN.
+    pub fn set_xdp(&mut self, request: &XdpRequest<'_>) -> Result<Option<String>> {
+        let (expected_flag, expected) = match request.expected {
+            Expected::Anything => (0, None),
+            Expected::Nothing => (XDP_FLAGS_UPDATE_IF_NOEXIST, None),
+            Expected::Program(program) => (XDP_FLAGS_REPLACE, Some(program.as_raw_fd())),
+        };
+        let flags = request.mode.map_or(0, Mode::flag) | expected_flag;
+        self.set_xdp_raw(
+            request.ifindex,
+            request.program.map(|program| program.as_raw_fd()),
+            flags,
+            expected,
+        )
+    }
+
+    /// [`Self::set_xdp`] with the kernel's own words: descriptors as numbers and XDP_FLAGS_* bits, nothing
+    /// checked. For requests that no [`XdpRequest`] can make.
+    pub fn set_xdp_raw(
+        &mut self,
+        ifindex: u32,
+        program: Option<RawFd>,
+        flags: u32,
+        expected: Option<RawFd>,
+    ) -> Result<Option<String>> {
+        let operation = match program {
+            Some(_) => Operation::AttachXdp,
+            None => Operation::DetachXdp,
+        };
+        let mut xdp = Writer::default()
+            .put(IFLA_XDP_FD, &program.unwrap_or(-1).to_ne_bytes())
+            .put(IFLA_XDP_FLAGS, &flags.to_ne_bytes());
+        if let Some(expected) = expected {
+            xdp = xdp.put(IFLA_XDP_EXPECTED_FD, &expected.to_ne_bytes());
+        }
+        let payload = Writer::after(&interface_header(ifindex)).put_nested(libc::IFLA_XDP, xdp);
+        self.socket
+            .request(operation, libc::RTM_SETLINK, payload.into_bytes(), |_| {
+                Ok(())
+            })
+    }
+
+    fn one(&mut self, request: Writer) -> Result<Link> {
+        let mut link = None;
+        self.socket.request(
+            Operation::GetLink,
+            libc::RTM_GETLINK,
+            request.into_bytes(),
+            |message| {
+                link = parse_message(message)?;
+                Ok(())
+            },
+        )?;
+        link.ok_or_else(|| Malformed("an ack without an answer".to_owned()).of(Operation::GetLink))
     }
 }
+
+/// The flags of IFLA_XDP_FLAGS beside those of [`Mode::flag`] (include/uapi/linux/if_link.h).
+const XDP_FLAGS_UPDATE_IF_NOEXIST: u32 = 1 << 0;
+const XDP_FLAGS_REPLACE: u32 = 1 << 4;
+
+/// The attributes in IFLA_XDP (include/uapi/linux/if_link.h).
+const IFLA_XDP_FD: u16 = 1;
+const IFLA_XDP_ATTACHED: u16 = 2;
+const IFLA_XDP_FLAGS: u16 = 3;
+const IFLA_XDP_PROG_ID: u16 = 4;
+const IFLA_XDP_DRV_PROG_ID: u16 = 5;
+const IFLA_XDP_SKB_PROG_ID: u16 = 6;
+const IFLA_XDP_HW_PROG_ID: u16 = 7;
+const IFLA_XDP_EXPECTED_FD: u16 = 8;
+
+/// Values of IFLA_XDP_ATTACHED.
+const XDP_ATTACHED_DRV: u8 = 1;
+const XDP_ATTACHED_SKB: u8 = 2;
+const XDP_ATTACHED_HW: u8 = 3;
+
+/// The attributes in IFLA_INFO_DATA of a bond.
+const IFLA_BOND_MODE: u16 = 1;
+const IFLA_BOND_XMIT_HASH_POLICY: u16 = 14;
+
+fn no_such_link() -> Error {
+    Refusal::new(Operation::GetLink, Errno::ENODEV).into()
+}
+
+/// `struct ifinfomsg` with nothing but the index.
+fn interface_header(ifindex: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[4..8].copy_from_slice(&ifindex.to_ne_bytes());
+    header
+}
+
+/// The beginning of RTM_GETLINK: counters are left out, they are half of the answer.
+fn get_link(ifindex: u32) -> Writer {
+    Writer::after(&interface_header(ifindex)).put(
+        libc::IFLA_EXT_MASK,
+        &libc::RTEXT_FILTER_SKIP_STATS.to_ne_bytes(),
+    )
+}
+
+/// An RTM_NEWLINK or RTM_DELLINK. `None`: any other message, or one that describes a part of an interface only,
+/// as bridge ports and wireless events do.
+pub(super) fn parse_message(message: &Message<'_>) -> Parsed<Option<Link>> {
+    if !matches!(message.kind, libc::RTM_NEWLINK | libc::RTM_DELLINK) {
+        return Ok(None);
+    }
+    let Some((header, attributes)) = message.payload.split_first_chunk::<16>() else {
+        return Err(Malformed("a link without its header".to_owned()));
+    };
+    if i32::from(header[0]) != libc::AF_UNSPEC {
+        return Ok(None);
+    }
+    let word = |at: usize| {
+        u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
+    let mut link = Link {
+        ifindex: word(4),
+        hardware_type: u16::from_ne_bytes([header[2], header[3]]),
+        flags: word(8),
+        ..Link::default()
+    };
+    for attribute in Attributes(attributes) {
+        let attribute = attribute?;
+        match attribute.kind {
+            libc::IFLA_IFNAME => link.name = attribute.text(),
+            libc::IFLA_ADDRESS => link.address = attribute.payload.to_vec(),
+            libc::IFLA_MTU => link.mtu = attribute.u32()?,
+            libc::IFLA_MIN_MTU => link.mtu_range.0 = attribute.u32()?,
+            libc::IFLA_MAX_MTU => link.mtu_range.1 = attribute.u32()?,
+            libc::IFLA_OPERSTATE => link.operstate = OperState::from_kernel(attribute.u8()?),
+            libc::IFLA_CARRIER => link.carrier = attribute.u8()? != 0,
+            libc::IFLA_NUM_RX_QUEUES => link.rx_queues = attribute.u32()?,
+            libc::IFLA_NUM_TX_QUEUES => link.tx_queues = attribute.u32()?,
+            libc::IFLA_MASTER => link.master = nonzero(attribute.u32()?),
+            libc::IFLA_LINK => link.lower = nonzero(attribute.u32()?),
+            libc::IFLA_LINK_NETNSID => link.lower_netns = Some(attribute.i32()?),
+            libc::IFLA_PARENT_DEV_BUS_NAME => link.parent_bus = Some(attribute.text()),
+            libc::IFLA_PARENT_DEV_NAME => link.parent_device = Some(attribute.text()),
+            libc::IFLA_LINKINFO => parse_info(attribute.nested(), &mut link)?,
+            libc::IFLA_XDP => link.xdp = parse_xdp(attribute.nested())?,
+            _ => {}
+        }
+    }
+    Ok((!link.name.is_empty()).then_some(link))
+}
+
+fn nonzero(number: u32) -> Option<u32> {
+    (number != 0).then_some(number)
+}
+
+fn parse_info(attributes: Attributes<'_>, link: &mut Link) -> Parsed<()> {
+    let mut data = None;
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            libc::IFLA_INFO_KIND => link.kind = Some(attribute.text()),
+            libc::IFLA_INFO_SLAVE_KIND => link.slave_kind = Some(attribute.text()),
+            libc::IFLA_INFO_DATA => data = Some(attribute.nested()),
+            _ => {}
+        }
+    }
+    // What the data mean depends on the kind.
+    if let (Some("bond"), Some(data)) = (link.kind.as_deref(), data) {
+        let mut bond = Bond::default();
+        for attribute in data {
+            let attribute = attribute?;
+            match attribute.kind {
+                IFLA_BOND_MODE => bond.mode = attribute.u8()?,
+                IFLA_BOND_XMIT_HASH_POLICY => bond.xmit_hash_policy = attribute.u8()?,
+                _ => {}
+            }
+        }
+        link.bond = Some(bond);
+    }
+    Ok(())
+}
+
+fn parse_xdp(attributes: Attributes<'_>) -> Parsed<AttachedXdp> {
+    let mut xdp = AttachedXdp::default();
+    let (mut attached, mut only) = (0, None);
+    for attribute in attributes {
+        let attribute = attribute?;
+        match attribute.kind {
+            IFLA_XDP_ATTACHED => attached = attribute.u8()?,
+            IFLA_XDP_PROG_ID => only = nonzero(attribute.u32()?),
+            IFLA_XDP_DRV_PROG_ID => xdp.native = nonzero(attribute.u32()?),
+            IFLA_XDP_SKB_PROG_ID => xdp.generic = nonzero(attribute.u32()?),
+            IFLA_XDP_HW_PROG_ID => xdp.offload = nonzero(attribute.u32()?),
+            _ => {}
+        }
+    }
+    // Kernels before 4.19 name one program and its mode; later ones do beside the id per mode.
+    let slot = match attached {
+        XDP_ATTACHED_DRV => &mut xdp.native,
+        XDP_ATTACHED_SKB => &mut xdp.generic,
+        XDP_ATTACHED_HW => &mut xdp.offload,
+        _ => return Ok(xdp),
+    };
+    *slot = slot.or(only);
+    Ok(xdp)
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,14 @@
 //! `NlRouter` is not used: it loses extended acks and part of some dumps (the netdev family's dump
 //! carries no `NLM_F_MULTI`).
 
+mod attr;
+mod driver_info;
 pub mod ethtool;
 pub mod events;
+mod family;
 pub mod link;
+mod message;
 pub mod netdev;
+mod socket;
 
 pub use link::Route;

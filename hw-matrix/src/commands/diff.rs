@@ -1,0 +1,126 @@
+//! `hw-matrix diff`: what changed between two results.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{End, Failure};
+use crate::baseline::{self, Change, Seen};
+use crate::results::{self, ReadError, Results};
+
+/// Show what changed between two results; exit code 5 on a regression
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hw-matrix diff monday/results.jsonl tuesday/results.jsonl\n\nRegressions: broken (passed before), changed (passes with another outcome), gone (not run any more),\nnew failure (not in BASE and does not pass)"
+)]
+pub(super) struct Arguments {
+    /// The earlier results.jsonl
+    base: PathBuf,
+    /// The later results.jsonl
+    new: PathBuf,
+    /// Write JSON (schema hw-matrix/diff/v1)
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `diff --json` writes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Diff<'a> {
+    /// `hw-matrix/diff/v1`.
+    schema: &'static str,
+    /// Whether a change is a regression.
+    regression: bool,
+    /// Whether the earlier run came to its end.
+    base_complete: bool,
+    /// Whether the later run came to its end.
+    new_complete: bool,
+    /// Regressions first.
+    changes: &'a [Change],
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
+    report_against(
+        &read(&arguments.base)?,
+        &read(&arguments.new)?,
+        arguments.json,
+    )
+}
+
+pub(super) fn read(path: &Path) -> Result<Results, Failure> {
+    let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
+    results::read(file).map_err(|error| match error {
+        ReadError::Io(error) => Failure::file(path, &error),
+        ReadError::Line { .. } => Failure::usage(format!("{}: {error}", path.display())),
+    })
+}
+
+/// Compares, reports and says whether something is worse.
+pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Result<End, Failure> {
+    let changes = baseline::diff(base, new);
+    let regressions = changes
+        .iter()
+        .filter(|change| change.kind.is_regression())
+        .count();
+    let mut out = anstream::stdout().lock();
+    if json {
+        let diff = Diff {
+            schema: "hw-matrix/diff/v1",
+            regression: regressions > 0,
+            base_complete: base.complete,
+            new_complete: new.complete,
+            changes: &changes,
+        };
+        serde_json::to_writer_pretty(&mut out, &diff)
+            .map_err(|error| Failure::from(std::io::Error::from(error)))?;
+        writeln!(out)?;
+    } else {
+        for change in &changes {
+            write!(
+                out,
+                "{} {}: {} -> {}",
+                change.kind.name(),
+                change.cell,
+                seen(change.before),
+                seen(change.after)
+            )?;
+            match &change.reason {
+                Some(reason) => writeln!(out, ": {reason}")?,
+                None => writeln!(out)?,
+            }
+        }
+        for (results, which) in [(base, "earlier"), (new, "later")] {
+            if !results.complete {
+                writeln!(out, "note: the {which} run did not come to its end")?;
+            }
+        }
+        writeln!(
+            out,
+            "{regressions} regressions, {} fixed, {} cells compared",
+            changes.len() - regressions,
+            new.cells.len()
+        )?;
+    }
+    Ok(if regressions > 0 {
+        End::Regressions
+    } else {
+        End::Done
+    })
+}
+
+fn seen(seen: Option<Seen>) -> String {
+    match seen {
+        None => "absent".to_owned(),
+        Some(Seen {
+            status,
+            outcome: Some(outcome),
+        }) => format!("{} ({})", status.name(), outcome.name()),
+        Some(Seen {
+            status,
+            outcome: None,
+        }) => status.name().to_owned(),
+    }
+}

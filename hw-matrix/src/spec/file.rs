@@ -1,0 +1,160 @@
+//! The lab file as it is written. Its JSON Schema (`schema/lab.schema.json`) comes from these types.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// A lab file: which hosts and NICs there are, which programs run on them, and what is asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "hw-matrix lab file")]
+pub struct LabFile {
+    /// What holds for the whole lab.
+    #[serde(default)]
+    pub(super) lab: LabSection,
+    /// Hosts by name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, HostSection>")]
+    pub(super) host: BTreeMap<Spanned<String>, HostSection>,
+    /// Cables between NICs.
+    #[serde(default)]
+    pub(super) link: Vec<LinkSection>,
+    /// XDP programs by name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, ProgramSection>")]
+    pub(super) program: BTreeMap<Spanned<String>, ProgramSection>,
+    /// Checks by name. A check whose name is not a kind needs `kind`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, CheckSection>")]
+    pub(super) check: BTreeMap<Spanned<String>, CheckSection>,
+    /// Cells that are not run.
+    #[serde(default)]
+    pub(super) exclude: Vec<ExcludeSection>,
+    /// Cells whose outcome is known. The last one that fits a cell counts.
+    #[serde(default)]
+    pub(super) expect: Vec<ExpectSection>,
+}
+
+/// What holds for the whole lab.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LabSection {
+    /// Name for reports; the file's name if absent.
+    pub(super) name: Option<String>,
+    /// Time limit of a cell where its check has none: a number with ms, s, m or h. 60s if absent.
+    #[schemars(with = "Option<String>")]
+    pub(super) timeout: Option<Spanned<String>>,
+}
+
+/// A machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostSection {
+    /// How commands get there.
+    pub(super) executor: ExecutorWord,
+    /// With `ssh`: `[user@]host[:port]`.
+    #[schemars(with = "Option<String>")]
+    pub(super) address: Option<Spanned<String>>,
+    /// With `vm`: which kernel it boots.
+    #[schemars(with = "Option<String>")]
+    pub(super) kernel: Option<Spanned<String>>,
+    /// NICs by name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, NicSection>")]
+    pub(super) nic: BTreeMap<Spanned<String>, NicSection>,
+}
+
+/// How commands get to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ExecutorWord {
+    /// This machine.
+    Local,
+    /// A virtual machine.
+    Vm,
+    /// Another machine, by OpenSSH.
+    Ssh,
+}
+
+/// A network interface: all that is given must fit, and exactly one interface of the host may fit it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NicSection {
+    /// The kernel's interface name.
+    #[schemars(with = "Option<String>")]
+    pub(super) ifname: Option<Spanned<String>>,
+    /// PCI address, for example 0000:01:00.0.
+    #[schemars(with = "Option<String>")]
+    pub(super) pci: Option<Spanned<String>>,
+    /// Driver name as ethtool tells it.
+    #[schemars(with = "Option<String>")]
+    pub(super) driver: Option<Spanned<String>>,
+    /// MAC address, for example 52:54:00:12:34:56.
+    #[schemars(with = "Option<String>")]
+    pub(super) mac: Option<Spanned<String>>,
+}
+
+/// A cable.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkSection {
+    /// Its two ends, each `HOST/NIC`.
+    #[schemars(with = "[String; 2]")]
+    pub(super) between: [Spanned<String>; 2],
+}
+
+/// An XDP program.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProgramSection {
+    /// ELF object, relative to the lab file's folder.
+    #[schemars(with = "String")]
+    pub(super) object: Spanned<String>,
+    /// Which program of the object; needed where it has several.
+    pub(super) prog: Option<String>,
+}
+
+/// A question, and where it is asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckSection {
+    /// What is asked: probe or attach. The check's name if absent.
+    #[schemars(with = "Option<super::CheckKind>")]
+    pub(super) kind: Option<Spanned<super::CheckKind>>,
+    /// In which modes; all if absent.
+    #[schemars(with = "Option<Vec<super::Mode>>")]
+    pub(super) modes: Option<Spanned<Vec<super::Mode>>>,
+    /// With which programs; all if absent. Not for probe.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) programs: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Time limit of one cell.
+    #[schemars(with = "Option<String>")]
+    pub(super) timeout: Option<Spanned<String>>,
+}
+
+/// Cells that are not run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExcludeSection {
+    /// Which: a filter expression, for example `nic=e1000 & mode=native`.
+    #[schemars(with = "String")]
+    pub(super) cells: Spanned<String>,
+    /// Why; shown in every report.
+    #[schemars(with = "String")]
+    pub(super) reason: Spanned<String>,
+}
+
+/// Cells whose outcome is known.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectSection {
+    /// Which: a filter expression. Cells whose check cannot have the outcome are not meant.
+    #[schemars(with = "String")]
+    pub(super) cells: Spanned<String>,
+    /// What is expected.
+    pub(super) outcome: super::Outcome,
+    /// Why.
+    pub(super) reason: Option<String>,
+}

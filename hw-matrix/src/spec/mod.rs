@@ -1,0 +1,255 @@
+//! The lab: hosts, their NICs, programs and checks, as a lab file describes them.
+//!
+//! `file` is the TOML text as serde sees it, `build` turns it into the checked [`Lab`], `error` says what is
+//! wrong with it, at a line and column.
+
+mod build;
+mod error;
+mod file;
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use error::{LabError, LabErrors};
+pub use file::LabFile;
+
+use crate::filter::Filter;
+
+/// Largest lab file that is read, in bytes.
+pub const MAX_FILE: usize = 1 << 20;
+
+/// A checked lab: every name refers to something, every expression parses.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    /// The lab's name, for reports.
+    pub name: String,
+    /// Hosts by name.
+    pub hosts: Vec<Host>,
+    /// Programs by name.
+    pub programs: Vec<Program>,
+    /// Checks by name.
+    pub checks: Vec<Check>,
+    /// What is not run, in the order of the file.
+    pub exclusions: Vec<Exclusion>,
+    /// What is expected to happen, in the order of the file: the last one that fits a cell counts.
+    pub expectations: Vec<Expectation>,
+}
+
+/// A machine of the lab.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Name in cell ids.
+    pub name: String,
+    /// How commands get there.
+    pub executor: Executor,
+    /// NICs by name.
+    pub nics: Vec<Nic>,
+}
+
+/// How commands get to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Executor {
+    /// This machine.
+    Local,
+    /// A virtual machine with this kernel (a release such as `6.12` or a path).
+    Vm {
+        /// Which kernel it boots.
+        kernel: String,
+    },
+    /// Another machine, reached by OpenSSH.
+    Ssh {
+        /// `[user@]host[:port]`.
+        address: String,
+    },
+}
+
+impl Executor {
+    /// The word the lab file uses.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Executor::Local => "local",
+            Executor::Vm { .. } => "vm",
+            Executor::Ssh { .. } => "ssh",
+        }
+    }
+}
+
+/// A network interface of a host. All selectors that are given must fit, and exactly one interface may fit them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nic {
+    /// Name in cell ids.
+    pub name: String,
+    /// The kernel's interface name.
+    pub ifname: Option<String>,
+    /// PCI address, `0000:01:00.0`, lower case.
+    pub pci: Option<String>,
+    /// Driver name as ethtool tells it.
+    pub driver: Option<String>,
+    /// MAC address, lower case with colons.
+    pub mac: Option<String>,
+    /// The NIC at the other end of the cable, `host/nic`.
+    pub peer: Option<String>,
+}
+
+/// An XDP program to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Name in cell ids.
+    pub name: String,
+    /// ELF object, relative to the lab file's folder.
+    pub object: String,
+    /// Which program of the object; needed where it has several.
+    pub prog: Option<String>,
+}
+
+/// A kind of question, and where it is asked.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Name in cell ids.
+    pub name: String,
+    /// What is asked.
+    pub kind: CheckKind,
+    /// In which modes.
+    pub modes: Vec<Mode>,
+    /// With which programs (indices into [`Lab::programs`]); empty where the kind takes none.
+    pub programs: Vec<usize>,
+    /// Time limit of one cell.
+    pub timeout: Duration,
+}
+
+/// XDP mode.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// On the socket buffer, any device.
+    Generic,
+    /// On the card.
+    Offload,
+}
+
+impl Mode {
+    /// All modes, in the order cells are listed.
+    pub const ALL: [Mode; 3] = [Mode::Native, Mode::Generic, Mode::Offload];
+
+    /// The word used in files and ids.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Native => "native",
+            Mode::Generic => "generic",
+            Mode::Offload => "offload",
+        }
+    }
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    /// Whether the prober says that the mode works: `yes`, `no` or `unknown`. Takes no program.
+    Probe,
+    /// Whether the program attaches in just this mode, and detaches again: `attached` or `refused`.
+    Attach,
+}
+
+impl CheckKind {
+    /// All kinds.
+    pub const ALL: [CheckKind; 2] = [CheckKind::Probe, CheckKind::Attach];
+
+    /// The word used in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            CheckKind::Probe => "probe",
+            CheckKind::Attach => "attach",
+        }
+    }
+
+    /// Whether a cell of this kind has a program.
+    pub fn takes_program(self) -> bool {
+        self == CheckKind::Attach
+    }
+
+    /// What can come out.
+    pub fn outcomes(self) -> &'static [Outcome] {
+        match self {
+            CheckKind::Probe => &[Outcome::Yes, Outcome::No, Outcome::Unknown],
+            CheckKind::Attach => &[Outcome::Attached, Outcome::Refused],
+        }
+    }
+
+    /// What is expected where the lab file says nothing: a program attaches; a prober may say what it finds.
+    pub fn expected(self) -> Option<Outcome> {
+        match self {
+            CheckKind::Probe => None,
+            CheckKind::Attach => Some(Outcome::Attached),
+        }
+    }
+}
+
+/// What a check found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Probe: the mode works.
+    Yes,
+    /// Probe: the mode does not work.
+    No,
+    /// Probe: it cannot be told.
+    Unknown,
+    /// Attach: the program was attached in the mode, and detached.
+    Attached,
+    /// Attach: it was refused, with a reason.
+    Refused,
+}
+
+impl Outcome {
+    /// The word used in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Yes => "yes",
+            Outcome::No => "no",
+            Outcome::Unknown => "unknown",
+            Outcome::Attached => "attached",
+            Outcome::Refused => "refused",
+        }
+    }
+}
+
+/// Cells that are not run.
+#[derive(Debug, Clone)]
+pub struct Exclusion {
+    /// Which cells.
+    pub cells: Filter,
+    /// Why not.
+    pub reason: String,
+    /// Line of the lab file, for messages.
+    pub line: usize,
+}
+
+/// Cells whose outcome is known beforehand.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    /// Which cells; those whose check cannot have the outcome are not meant.
+    pub cells: Filter,
+    /// What is expected of them.
+    pub outcome: Outcome,
+    /// Why, if the file says it.
+    pub reason: Option<String>,
+    /// Line of the lab file, for messages.
+    pub line: usize,
+}
+
+impl Lab {
+    /// Reads a lab file. `path` is for messages only.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each at its line and column; a file that is no TOML gives one error.
+    pub fn parse(text: &str, path: &str) -> Result<Lab, LabErrors> {
+        build::lab(text, path)
+    }
+}

@@ -1,0 +1,271 @@
+//! The program as a user runs it, with stand-ins for `xdp-probe` and `xdp-offload` that keep to their JSON contract.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const LAB: &str = r#"
+[host.here]
+executor = "local"
+nic.a.ifname = "sim0"
+nic.ghost.ifname = "none0"
+
+[host.far]
+executor = "ssh"
+address = "far.example"
+nic.a.ifname = "eth0"
+
+[program.pass]
+object = "pass.o"
+
+[check.probe]
+modes = ["native", "offload"]
+
+[check.attach]
+
+[[expect]]
+cells = "mode=offload"
+outcome = "refused"
+
+[[exclude]]
+cells = "nic=ghost & mode!=native"
+reason = "one is enough"
+"#;
+
+const PROBE: &str = r#"#!/bin/sh
+[ "$1 $2" = "list --json" ] || exit 2
+cat <<EOF
+{"schema":"xdp-probe/list/v1","interfaces":[{"ifname":"sim0","driver":"sim","bus_info":null,"modes":{
+"native":{"support":"NATIVE","reason":null,"remedy":null},"generic":{"support":"yes","reason":null,"remedy":null},
+"offload":{"support":"no","reason":"no ndo_bpf","remedy":null}}}]}
+EOF
+"#;
+
+/// Refuses `--hw`; notes attaches and detaches in the file `log` beside it.
+const OFFLOAD: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+echo "$@" >> "$here/log"
+case "$*" in
+detach*) exit 0 ;;
+*--hw*) echo '{"mode":null,"prog_id":null,"attempts":[{"mode":"offload","kernel_message":"sim: no offload here","reason":"r","remedy":null}]}'; exit 3 ;;
+*--native*) echo '{"mode":"native","prog_id":7,"attempts":[]}' ;;
+*--generic*) echo 'error: cannot read pass.o' >&2; exit 2 ;;
+esac
+"#;
+
+fn tools(folder: &Path, native: &str) {
+    for (name, text) in [
+        ("xdp-probe", PROBE.replace("NATIVE", native)),
+        ("xdp-offload", OFFLOAD.to_owned()),
+    ] {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+fn hw_matrix(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_hw-matrix"))
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn assert_fits(schema: &str, value: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("schema")
+        .join(schema);
+    let schema = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    if let Err(error) = jsonschema::validator_for(&schema).unwrap().validate(value) {
+        panic!("{error}: {value}");
+    }
+}
+
+#[test]
+fn a_run_judges_each_cell_and_undoes_what_it_attached() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("lab.toml"), LAB).unwrap();
+    tools(folder, "yes");
+    let (code, out, err) = hw_matrix(folder, &["run", "lab.toml", "--tools", ".", "--out", "one"]);
+    assert_eq!(code, 5, "{out}{err}");
+    for line in [
+        "PASS here/a/-/native/probe: yes",
+        "PASS here/a/-/offload/probe: no: no ndo_bpf",
+        "PASS here/a/pass/native/attach: attached",
+        "ERROR here/a/pass/generic/attach: xdp-offload: exit code 2: error: cannot read pass.o",
+        "PASS here/a/pass/offload/attach: refused: sim: no offload here",
+        "ERROR here/ghost/pass/native/attach: no interface is NIC `ghost` (ifname none0)",
+        "SKIP here/ghost/pass/generic/attach: excluded: one is enough",
+        "SKIP far/a/pass/native/attach: this version runs local hosts only, not ssh",
+        "one/results.jsonl: 4 pass, 3 error, 8 skip",
+    ] {
+        assert!(
+            out.lines().any(|l| l.ends_with(line)),
+            "missing: {line}\n{out}"
+        );
+    }
+    let log = fs::read_to_string(folder.join("log")).unwrap();
+    assert!(
+        log.contains("attach ./pass.o sim0 --native --no-fallback --json")
+            || log.contains("attach pass.o sim0 --native --no-fallback --json"),
+        "{log}"
+    );
+    assert!(log.contains("detach sim0 --mode native --id 7"), "{log}");
+
+    let results = fs::read_to_string(folder.join("one/results.jsonl")).unwrap();
+    for line in results.lines() {
+        assert_fits("results.schema.json", &serde_json::from_str(line).unwrap());
+    }
+    let (code, _, err) = hw_matrix(folder, &["run", "lab.toml", "--tools", ".", "--out", "one"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is there already"), "{err}");
+    assert_eq!(
+        fs::read_to_string(folder.join("one/results.jsonl")).unwrap(),
+        results,
+        "never overwritten"
+    );
+}
+
+#[test]
+fn a_regression_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("lab.toml"), LAB).unwrap();
+    tools(folder, "yes");
+    hw_matrix(folder, &["run", "lab.toml", "--tools", ".", "--out", "one"]);
+    let (code, out, err) = hw_matrix(
+        folder,
+        &[
+            "run",
+            "lab.toml",
+            "--tools",
+            ".",
+            "--out",
+            "two",
+            "--baseline",
+            "one/results.jsonl",
+        ],
+    );
+    assert_eq!(code, 0, "the same again is no regression: {out}{err}");
+    tools(folder, "no");
+    hw_matrix(
+        folder,
+        &["run", "lab.toml", "--tools", ".", "--out", "three"],
+    );
+    let (code, out, _) = hw_matrix(
+        folder,
+        &["diff", "two/results.jsonl", "three/results.jsonl"],
+    );
+    assert_eq!(code, 5);
+    assert!(
+        out.contains("changed here/a/-/native/probe: pass (yes) -> pass (no)"),
+        "{out}"
+    );
+    let (code, out, _) = hw_matrix(
+        folder,
+        &["diff", "two/results.jsonl", "three/results.jsonl", "--json"],
+    );
+    assert_eq!(code, 5);
+    let diff = serde_json::from_str(&out).unwrap();
+    assert_fits("diff.schema.json", &diff);
+    assert_eq!(diff["changes"].as_array().unwrap().len(), 1);
+
+    // A run that died in a cell: that cell is broken, those after it are gone.
+    let text = fs::read_to_string(folder.join("two/results.jsonl")).unwrap();
+    let at = text
+        .find(r#"{"event":"result","cell":"here/a/pass/offload"#)
+        .unwrap();
+    fs::write(folder.join("cut.jsonl"), &text[..at + 20]).unwrap();
+    let (code, out, _) = hw_matrix(folder, &["diff", "two/results.jsonl", "cut.jsonl"]);
+    assert_eq!(code, 5);
+    assert!(
+        out.contains("broken here/a/pass/offload/attach: pass (refused) -> interrupted"),
+        "{out}"
+    );
+    assert!(
+        out.contains("the later run did not come to its end"),
+        "{out}"
+    );
+}
+
+#[test]
+fn list_shows_cells_as_text_and_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("lab.toml"), LAB).unwrap();
+    let (code, out, _) = hw_matrix(
+        folder,
+        &[
+            "list",
+            "lab.toml",
+            "--filter",
+            "host=here & nic=a & check=attach",
+        ],
+    );
+    assert_eq!(code, 0);
+    assert_eq!(
+        out,
+        "\
+HOST  NIC  PROGRAM  MODE     CHECK   EXPECTED  NOTE
+here  a    pass     native   attach  attached
+here  a    pass     generic  attach  attached
+here  a    pass     offload  attach  refused
+3 cells, 0 of them excluded
+"
+    );
+    let (code, out, _) = hw_matrix(folder, &["list", "lab.toml", "--json"]);
+    assert_eq!(code, 0);
+    let list = serde_json::from_str(&out).unwrap();
+    assert_fits("list.schema.json", &list);
+    assert_eq!(list["cells"].as_array().unwrap().len(), 15);
+}
+
+#[test]
+fn bad_calls_end_with_code_2_and_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("lab.toml"), LAB).unwrap();
+    fs::write(
+        folder.join("bad.toml"),
+        LAB.replacen("executor", "exectuor", 1),
+    )
+    .unwrap();
+    fs::write(folder.join("binary.toml"), b"\x7fELF\xff\xfe").unwrap();
+    for (arguments, says) in [
+        (&["list", "nothing.toml"][..], "nothing.toml: No such file"),
+        (
+            &["list", "bad.toml"],
+            "bad.toml:3:1: unknown key `exectuor`",
+        ),
+        (&["list", "binary.toml"], "binary.toml: not text"),
+        (&["list", "."], ".: Is a directory"),
+        (
+            &["list", "lab.toml", "--filter", "mdoe=x"],
+            "did you mean `mode`?",
+        ),
+        (
+            &["run", "lab.toml", "--filter", "host=nowhere"],
+            "no cell fits the filter",
+        ),
+        (&["diff", "lab.toml", "lab.toml"], "lab.toml: line 1:"),
+    ] {
+        let (code, _, err) = hw_matrix(folder, arguments);
+        assert_eq!(code, 2, "{arguments:?}: {err}");
+        assert!(err.contains(says), "{arguments:?}: {err}");
+    }
+    assert!(
+        !folder.join("hw-matrix-results").exists(),
+        "nothing was begun"
+    );
+}

@@ -117,7 +117,9 @@ pub struct Source {
 }
 
 /// How a fact became known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// It was run on a kernel.
@@ -183,7 +185,11 @@ impl Serialize for Version {
 impl Driver {
     /// The best way in which anything in this row became known.
     pub fn best_source(&self) -> How {
-        self.sources.iter().map(|source| source.how).min().unwrap_or(How::Recalled)
+        self.sources
+            .iter()
+            .map(|source| source.how)
+            .min()
+            .unwrap_or(How::Recalled)
     }
 }
 
@@ -199,7 +205,8 @@ struct Index {
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let table: Table = toml::from_str(include_str!("../drivers.toml")).expect("a test parses the shipped table");
+    let table: Table =
+        toml::from_str(include_str!("../drivers.toml")).expect("a test parses the shipped table");
     let mut by_name = HashMap::new();
     let mut by_kind = HashMap::new();
     for (position, driver) in table.driver.iter().enumerate() {
@@ -210,7 +217,11 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
             by_kind.insert(kind.clone(), position);
         }
     }
-    Index { drivers: table.driver, by_name, by_kind }
+    Index {
+        drivers: table.driver,
+        by_name,
+        by_kind,
+    }
 });
 
 /// All rows, in the order of the file: software devices, virtual machines, server NICs, embedded, without native.
@@ -220,12 +231,18 @@ pub fn table() -> &'static [Driver] {
 
 /// The row of the driver with this name or alias.
 pub fn by_name(name: &str) -> Option<&'static Driver> {
-    INDEX.by_name.get(name).map(|&position| &INDEX.drivers[position])
+    INDEX
+        .by_name
+        .get(name)
+        .map(|&position| &INDEX.drivers[position])
 }
 
 /// The row of the driver of this `IFLA_INFO_KIND`.
 pub fn by_kind(kind: &str) -> Option<&'static Driver> {
-    INDEX.by_kind.get(kind).map(|&position| &INDEX.drivers[position])
+    INDEX
+        .by_kind
+        .get(kind)
+        .map(|&position| &INDEX.drivers[position])
 }
 
 #[cfg(test)]
@@ -238,7 +255,11 @@ mod tests {
         let mut kinds: Vec<&str> = Vec::new();
         for driver in table() {
             assert!(!driver.sources.is_empty(), "{} has no source", driver.name);
-            names.extend(std::iter::once(&driver.name).chain(&driver.aliases).map(String::as_str));
+            names.extend(
+                std::iter::once(&driver.name)
+                    .chain(&driver.aliases)
+                    .map(String::as_str),
+            );
             kinds.extend(driver.kinds.iter().map(String::as_str));
         }
         for list in [&mut names, &mut kinds] {
@@ -255,18 +276,30 @@ mod tests {
             let native = driver.native;
             for (what, since) in [("zero_copy", driver.zero_copy), ("frags", driver.frags)] {
                 if let Some(since) = since {
-                    assert!(native.is_some_and(|native| native <= since), "{}: {what} before native", driver.name);
+                    assert!(
+                        native.is_some_and(|native| native <= since),
+                        "{}: {what} before native",
+                        driver.name
+                    );
                 }
             }
             if native.is_none() {
-                assert!(!driver.redirect && driver.mtu.is_none() && driver.queues.is_none(), "{}", driver.name);
+                assert!(
+                    !driver.redirect && driver.mtu.is_none() && driver.queues.is_none(),
+                    "{}",
+                    driver.name
+                );
             }
         }
     }
 
     #[test]
     fn versions_compare_by_number() {
-        let release = |major, minor| KernelRelease { text: String::new(), version: (major, minor), code: 0 };
+        let release = |major, minor| KernelRelease {
+            text: String::new(),
+            version: (major, minor),
+            code: 0,
+        };
         assert!(Version(5, 9).reached_by(&release(5, 10)));
         assert!(!Version(5, 10).reached_by(&release(5, 9)));
         assert!("6".parse::<Version>().is_err());

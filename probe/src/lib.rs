@@ -11,5 +11,5 @@ pub mod judge;
 
 pub use error::{Error, Result};
 pub use facts::{Facts, Host, Snapshot, collect};
-pub use judge::explain::{Explanation, Tried, explain};
+pub use judge::explain::{Binding, Explanation, Tried, explain};
 pub use judge::{Evidence, EvidenceKind, Needs, Support, Verdicts, judge};

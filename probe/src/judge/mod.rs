@@ -2,8 +2,26 @@
 
 pub mod explain;
 
-use kernel::netlink::link::Mode;
+mod attached;
+mod bond;
+mod generic;
+mod limits;
+mod multi_buffer;
+mod native;
+mod offload;
+pub mod permission;
+mod redirect;
+mod veth;
+mod virtio;
+mod xsk;
 
+use std::fmt;
+
+use kernel::host::KernelRelease;
+use kernel::netlink::link::Mode;
+use kernel::netlink::netdev::XdpFeature;
+
+use crate::drivers::Driver;
 use crate::facts::{Facts, Snapshot};
 
 /// Whether something works, and what that rests on.
@@ -110,14 +128,148 @@ impl Verdicts {
 pub struct Needs {
     /// The program was loaded with `BPF_F_XDP_HAS_FRAGS`, which lifts MTU limits on drivers with rx-sg.
     pub frags: bool,
-    /// Offload: the program is bound to the device (`prog_ifindex`).
-    pub device_bound: bool,
     /// A program attached in another exclusive mode is detached first, so it is no obstacle.
     pub replace: bool,
 }
 
 /// Judges one interface of `snapshot` for a program with these `needs`.
 pub fn judge(snapshot: &Snapshot, facts: &Facts, needs: &Needs) -> Verdicts {
-    let _ = (snapshot, facts, needs);
-    todo!()
+    let case = Case::new(snapshot, facts, needs);
+    let native = native::judge(&case);
+    Verdicts {
+        generic: generic::judge(&case),
+        offload: offload::judge(&case),
+        xsk_copy: xsk::judge_copy(&case),
+        xsk_zerocopy: xsk::judge_zerocopy(&case),
+        redirect_source: redirect::judge_source(&case, &native),
+        redirect_target: redirect::judge_target(&case, &native),
+        multi_buffer: multi_buffer::judge(&case, &native),
+        native,
+    }
+}
+
+/// What a judge looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Case<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) facts: &'a Facts,
+    pub(crate) needs: &'a Needs,
+    /// The interface's row of the shipped table.
+    pub(crate) row: Option<&'static Driver>,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, facts: &'a Facts, needs: &'a Needs) -> Self {
+        Self {
+            snapshot,
+            facts,
+            needs,
+            row: facts.driver_row(),
+        }
+    }
+
+    fn release(&self) -> &KernelRelease {
+        &self.snapshot.host.release
+    }
+
+    /// The interface's name.
+    fn name(&self) -> &str {
+        &self.facts.link.name
+    }
+
+    /// The driver, as a sentence names it.
+    fn driver(&self) -> &str {
+        self.facts.driver_label()
+    }
+
+    /// The evidence that the driver advertises `feature`, or that it does not.
+    fn advertisement(&self, feature: XdpFeature) -> Evidence {
+        let has = if self.facts.advertises(feature) {
+            "has"
+        } else {
+            "lacks"
+        };
+        Evidence::new(
+            EvidenceKind::Advertised,
+            format!("xdp-features {has} {}", feature.name()),
+        )
+    }
+}
+
+/// Something that stands in the way: what a `No` is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) evidence: Evidence,
+    pub(crate) reason: String,
+    pub(crate) remedy: Option<String>,
+}
+
+impl Obstacle {
+    /// An obstacle in the interface's present state.
+    fn observed(detail: impl Into<String>, reason: String, remedy: impl Into<String>) -> Self {
+        Self {
+            evidence: Evidence::new(EvidenceKind::Observed, detail),
+            reason,
+            remedy: Some(remedy.into()),
+        }
+    }
+}
+
+impl From<Obstacle> for Support {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::No {
+            evidence: vec![obstacle.evidence],
+            reason: obstacle.reason,
+            remedy: obstacle.remedy,
+        }
+    }
+}
+
+impl Support {
+    /// A plain yes.
+    fn yes(evidence: Evidence) -> Self {
+        Self::Yes {
+            evidence: vec![evidence],
+            notes: Vec::new(),
+        }
+    }
+
+    /// A no with one piece of evidence.
+    fn no(evidence: Evidence, reason: impl Into<String>, remedy: Option<String>) -> Self {
+        Self::No {
+            evidence: vec![evidence],
+            reason: reason.into(),
+            remedy,
+        }
+    }
+}
+
+impl Evidence {
+    /// Evidence of this kind.
+    pub fn new(kind: EvidenceKind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+        }
+    }
+
+    /// What a row of the shipped table says.
+    fn table(row: &Driver, what: impl fmt::Display) -> Self {
+        Self::new(
+            EvidenceKind::Table,
+            format!("driver table, {}: {what} ({})", row.name, row.best_source()),
+        )
+    }
+}
+
+impl fmt::Display for EvidenceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Trial => "trial",
+            Self::Attached => "attached",
+            Self::Observed => "observed",
+            Self::Advertised => "advertised",
+            Self::Table => "table",
+        })
+    }
 }

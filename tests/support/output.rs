@@ -28,6 +28,15 @@ pub struct Failed {
 }
 
 impl Output {
+    /// A command as one would type it, for messages.
+    pub fn command_line(command: &Command) -> String {
+        let words: Vec<_> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| word.to_string_lossy())
+            .collect();
+        words.join(" ")
+    }
+
     /// Runs a command to its end.
     ///
     /// # Errors
@@ -35,7 +44,7 @@ impl Output {
     pub fn of(command: &mut Command) -> Result<Self, Failed> {
         use std::os::unix::process::ExitStatusExt;
 
-        let line = command_line(command);
+        let line = Self::command_line(command);
         match command.output() {
             Ok(output) => Ok(Self {
                 command: line,
@@ -96,12 +105,4 @@ impl Output {
             )
         })
     }
-}
-
-fn command_line(command: &Command) -> String {
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy())
-        .collect();
-    words.join(" ")
 }

@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! `cargo xtask`: what would be shell scripts elsewhere. `cargo xtask demo` shows the main job on this kernel,
+//! `cargo xtask test` runs every test.
+
+mod demo;
+mod error;
+mod install;
+mod samples;
+mod selftests;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::install::Install;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+    /// Do without what is not installed: what needs it is skipped, with the reason printed
+    #[arg(long, global = true)]
+    no_install: bool,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Probe, check, attach, count, replace and detach on a veth pair in a namespace of its own
+    Demo,
+    /// Run every test: formatting, lints, unit and end-to-end tests, samples, the kernel's selftests, the demo
+    Test,
+    /// Build the corpus' objects from their C sources
+    Samples {
+        /// Only compare: fail if an object is not what its source compiles to
+        #[arg(long)]
+        check: bool,
+    },
+    /// Compile the XDP selftests and samples of Debian's newest kernel source into target/selftests
+    Selftests,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let install = if arguments.no_install {
+        Install::Never
+    } else {
+        Install::Missing
+    };
+    let result = match arguments.task {
+        Task::Demo => demo::run(install),
+        Task::Test => test::run(install),
+        Task::Samples { check } => samples::run(check, install),
+        Task::Selftests => selftests::run(install),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -131,7 +131,7 @@ impl Writer {
     }
 
     /// Appends attributes in an attribute.
-    pub(crate) fn put_nested(self, kind: u16, inner: Self) -> Self {
+    pub(crate) fn put_nested(self, kind: u16, inner: &Self) -> Self {
         self.put(kind | NESTED, &inner.0)
     }
 
@@ -150,7 +150,7 @@ mod tests {
         let bytes = Writer::default()
             .put(1, &7_u32.to_ne_bytes())
             .put_text(2, "veth0")
-            .put_nested(3, Writer::default().put(4, &[9]))
+            .put_nested(3, &Writer::default().put(4, &[9]))
             .into_bytes();
         let read: Vec<_> = Attributes(&bytes).map(Result::unwrap).collect();
         assert_eq!(read.len(), 3);

@@ -180,10 +180,10 @@ impl Ethtool {
     /// Asks for the names of the feature bits, which are those of the kernel, not of a device.
     fn feature_positions(&mut self) -> Result<FeaturePositions> {
         let set = Writer::default().put(ETHTOOL_A_STRINGSET_ID, &ETH_SS_FEATURES.to_ne_bytes());
-        let sets = Writer::default().put_nested(ETHTOOL_A_STRINGSETS_STRINGSET, set);
+        let sets = Writer::default().put_nested(ETHTOOL_A_STRINGSETS_STRINGSET, &set);
         let request = Writer::after(&command(ETHTOOL_MSG_STRSET_GET))
-            .put_nested(ETHTOOL_A_HEADER, Writer::default())
-            .put_nested(ETHTOOL_A_STRSET_STRINGSETS, sets)
+            .put_nested(ETHTOOL_A_HEADER, &Writer::default())
+            .put_nested(ETHTOOL_A_STRSET_STRINGSETS, &sets)
             .into_bytes();
         let mut positions = FeaturePositions::default();
         self.family
@@ -257,7 +257,7 @@ fn request(number: u8, ifindex: Option<u32>) -> Vec<u8> {
         &ETHTOOL_FLAG_COMPACT_BITSETS.to_ne_bytes(),
     );
     Writer::after(&command(number))
-        .put_nested(ETHTOOL_A_HEADER, header)
+        .put_nested(ETHTOOL_A_HEADER, &header)
         .into_bytes()
 }
 
@@ -347,7 +347,7 @@ fn parse_features(
 }
 
 /// The value of a bit set in its compact form.
-fn compact_bits<'a>(bitset: Attribute<'a>) -> Parsed<&'a [u8]> {
+fn compact_bits(bitset: Attribute<'_>) -> Parsed<&[u8]> {
     for attribute in bitset.nested() {
         let attribute = attribute?;
         if attribute.kind == ETHTOOL_A_BITSET_VALUE {
@@ -426,4 +426,140 @@ pub(super) fn parse_notification(message: &Message<'_>) -> Parsed<Option<u32>> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::netlink::captures::{
+        ETHTOOL_CHANNELS, ETHTOOL_FEATURES, ETHTOOL_NAMES, ETHTOOL_RINGS, bytes, mutated, only,
+    };
+    use proptest::prelude::*;
+
+    fn parsed<T>(capture: &str, parse: impl Fn(Attributes<'_>) -> Parsed<(u32, T)>) -> (u32, T) {
+        only(&bytes(capture), |message| {
+            parse(body(message).unwrap().1).unwrap()
+        })
+    }
+
+    fn positions() -> FeaturePositions {
+        let mut positions = FeaturePositions::default();
+        only(&bytes(ETHTOOL_NAMES), |message| {
+            parse_names(body(message).unwrap().1, &mut positions).unwrap();
+        });
+        positions
+    }
+
+    #[test]
+    fn channels_and_rings() {
+        let channels = Channels {
+            combined: (1, 1),
+            ..Channels::default()
+        };
+        assert_eq!(parsed(ETHTOOL_CHANNELS, parse_channels), (4, channels));
+        let rings = Rings {
+            rx: (256, 256),
+            tx: (256, 256),
+        };
+        assert_eq!(parsed(ETHTOOL_RINGS, parse_rings), (4, rings));
+    }
+
+    #[test]
+    fn feature_names_have_positions() {
+        assert_eq!(
+            positions(),
+            FeaturePositions {
+                lro: Some(15),
+                gro_hw: Some(55),
+                gro: Some(14),
+                rx_checksum: Some(40),
+            }
+        );
+    }
+
+    #[test]
+    fn features_as_ethtool_shows_them() {
+        // `ethtool -k`: rx-checksumming: on [fixed], generic-receive-offload: on,
+        // large-receive-offload: off [fixed], rx-gro-hw: on [fixed].
+        let state = |active, changeable| Some(FeatureState { active, changeable });
+        let positions = positions();
+        assert_eq!(
+            parsed(ETHTOOL_FEATURES, |attributes| {
+                parse_features(attributes, &positions)
+            }),
+            (
+                4,
+                OffloadFeatures {
+                    lro: state(false, false),
+                    gro_hw: state(true, false),
+                    gro: state(true, true),
+                    rx_checksum: state(true, false),
+                }
+            )
+        );
+    }
+
+    #[test]
+    fn a_kernel_without_a_name_gives_none() {
+        let (_, features) = parsed(ETHTOOL_FEATURES, |attributes| {
+            parse_features(attributes, &FeaturePositions::default())
+        });
+        assert_eq!(features, OffloadFeatures::default());
+    }
+
+    #[test]
+    fn bits_past_the_end_are_clear() {
+        assert!(is_set(&[0, 0, 0, 0x80], 31));
+        assert!(!is_set(&[0, 0, 0, 0x80], 30));
+        assert!(!is_set(&[0xff; 6], 32), "half a word is none");
+        assert!(!is_set(&[], u32::MAX));
+    }
+
+    #[test]
+    fn one_by_one_gives_what_the_dump_gives() {
+        let Some(mut ethtool) = Ethtool::open().unwrap() else {
+            return; // a kernel without the family
+        };
+        let dump = ethtool.features(Target::All).unwrap();
+        let positions = ethtool.positions.unwrap();
+        let each = ethtool
+            .get_each(ETHTOOL_MSG_FEATURES_GET, &|attributes: Attributes<'_>| {
+                parse_features(attributes, &positions)
+            })
+            .unwrap();
+        assert_eq!(each, dump);
+    }
+
+    #[test]
+    fn changed_datagrams_do_not_panic() {
+        let read = |message: &Message<'_>| {
+            let _ = parse_notification(message);
+            if let Ok((_, attributes)) = body(message) {
+                read_as_everything(attributes);
+            }
+        };
+        for capture in [
+            ETHTOOL_CHANNELS,
+            ETHTOOL_RINGS,
+            ETHTOOL_FEATURES,
+            ETHTOOL_NAMES,
+        ] {
+            mutated(&bytes(capture), read);
+        }
+    }
+
+    fn read_as_everything(attributes: Attributes<'_>) {
+        let mut positions = FeaturePositions {
+            lro: Some(u32::MAX),
+            ..FeaturePositions::default()
+        };
+        let _ = parse_channels(attributes.clone());
+        let _ = parse_rings(attributes.clone());
+        let _ = parse_features(attributes.clone(), &positions);
+        let _ = parse_names(attributes, &mut positions);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            read_as_everything(Attributes(&bytes));
+        }
+    }
+}

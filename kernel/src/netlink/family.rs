@@ -101,9 +101,28 @@ fn parse_group(attributes: Attributes<'_>) -> Parsed<Option<(String, u32)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::captures::{NETDEV_FAMILY, bytes, mutated, only};
     use proptest::prelude::*;
 
-    // CAPTURED_FAMILY
+    #[test]
+    fn a_family_has_a_number_and_groups() {
+        let family = bytes(NETDEV_FAMILY);
+        let parsed = only(&family, |message| parse_family(body(message).unwrap().1));
+        let groups = vec![("mgmt".to_owned(), 4), ("page-pool".to_owned(), 5)];
+        assert_eq!(parsed, Ok((20, groups)));
+    }
+
+    #[test]
+    fn changed_datagrams_do_not_panic() {
+        mutated(&bytes(NETDEV_FAMILY), |message| {
+            let _ = body(message).and_then(|(_, attributes)| parse_family(attributes));
+        });
+    }
+
+    #[test]
+    fn a_family_that_no_kernel_has_is_none() {
+        assert!(Family::open("no-such-family").unwrap().is_none());
+    }
 
     proptest! {
         #[test]

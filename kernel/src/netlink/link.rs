@@ -296,7 +296,7 @@ impl Route {
         if let Some(expected) = expected {
             xdp = xdp.put(IFLA_XDP_EXPECTED_FD, &expected.to_ne_bytes());
         }
-        let payload = Writer::after(&interface_header(ifindex)).put_nested(libc::IFLA_XDP, xdp);
+        let payload = Writer::after(&interface_header(ifindex)).put_nested(libc::IFLA_XDP, &xdp);
         self.socket
             .request(operation, libc::RTM_SETLINK, payload.into_bytes(), |_| {
                 Ok(())
@@ -352,7 +352,7 @@ fn interface_header(ifindex: u32) -> [u8; 16] {
     header
 }
 
-/// The beginning of RTM_GETLINK: counters are left out, they are half of the answer.
+/// The beginning of RTM_GETLINK, without the counters of IPv6: they are half of the answer.
 fn get_link(ifindex: u32) -> Writer {
     Writer::after(&interface_header(ifindex)).put(
         libc::IFLA_EXT_MASK,
@@ -463,4 +463,230 @@ fn parse_xdp(attributes: Attributes<'_>) -> Parsed<AttachedXdp> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::netlink::captures::{LINK_VETH_GENERIC, LINK_VIRTIO, bytes, mutated, only};
+    use neli::consts::nl::NlmF;
+    use proptest::prelude::*;
+
+    fn link(capture: &str) -> Link {
+        only(&bytes(capture), parse_message).unwrap().unwrap()
+    }
+
+    /// An RTM_NEWLINK of the interface 7 with these attributes.
+    fn parsed(family: u8, attributes: Writer) -> Parsed<Option<Link>> {
+        let mut payload = interface_header(7).to_vec();
+        payload[0] = family;
+        payload.extend(attributes.into_bytes());
+        parse_message(&Message {
+            kind: libc::RTM_NEWLINK,
+            flags: NlmF::empty(),
+            sequence: 0,
+            port: 0,
+            payload: &payload,
+        })
+    }
+
+    fn named() -> Writer {
+        Writer::default().put_text(libc::IFLA_IFNAME, "x0")
+    }
+
+    #[test]
+    fn a_veth_with_a_program() {
+        assert_eq!(
+            link(LINK_VETH_GENERIC),
+            Link {
+                ifindex: 2,
+                name: "vb".to_owned(),
+                hardware_type: 1,
+                flags: (libc::IFF_BROADCAST | libc::IFF_MULTICAST) as u32,
+                mtu: 1500,
+                // A program that knows no fragments lowers the maximum.
+                mtu_range: (68, 3506),
+                operstate: OperState::Down,
+                carrier: false,
+                address: vec![0x8a, 0xf5, 0x52, 0xbb, 0x8e, 0xda],
+                rx_queues: 2,
+                tx_queues: 2,
+                kind: Some("veth".to_owned()),
+                lower: Some(3),
+                xdp: AttachedXdp {
+                    generic: Some(715),
+                    ..AttachedXdp::default()
+                },
+                ..Link::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_real_device_has_a_parent_and_no_kind() {
+        let link = link(LINK_VIRTIO);
+        assert_eq!((link.name.as_str(), link.ifindex), ("eth0", 4));
+        assert_eq!(link.parent_bus.as_deref(), Some("virtio"));
+        assert_eq!(link.parent_device.as_deref(), Some("virtio2"));
+        assert_eq!((link.kind.as_deref(), link.lower), (None, None));
+        assert_eq!((link.mtu, link.mtu_range), (1400, (68, 65535)));
+        assert!(link.is_up() && link.carrier && link.xdp.is_empty());
+        assert_eq!(link.operstate.to_string(), "up");
+    }
+
+    #[test]
+    fn programs_by_mode() {
+        let check = |attributes: &[(u16, u32)], attached: u8, expected: AttachedXdp| {
+            let mut xdp = Writer::default();
+            for (kind, id) in attributes {
+                xdp = xdp.put(*kind, &id.to_ne_bytes());
+            }
+            // The kernel puts the mode between the ids.
+            let xdp = xdp.put(IFLA_XDP_ATTACHED, &[attached]);
+            let link = parsed(0, named().put_nested(libc::IFLA_XDP, &xdp));
+            assert_eq!(link.unwrap().unwrap().xdp, expected);
+        };
+        let none = AttachedXdp::default();
+        let native = AttachedXdp {
+            native: Some(5),
+            ..none
+        };
+        check(&[], 0, none);
+        check(
+            &[(IFLA_XDP_DRV_PROG_ID, 5), (IFLA_XDP_PROG_ID, 5)],
+            1,
+            native,
+        );
+        check(&[(IFLA_XDP_PROG_ID, 5)], 1, native); // before 4.19
+        check(
+            &[(IFLA_XDP_PROG_ID, 6)],
+            2,
+            AttachedXdp {
+                generic: Some(6),
+                ..none
+            },
+        );
+        check(
+            &[(IFLA_XDP_PROG_ID, 7)],
+            3,
+            AttachedXdp {
+                offload: Some(7),
+                ..none
+            },
+        );
+        // XDP_ATTACHED_MULTI
+        check(
+            &[(IFLA_XDP_DRV_PROG_ID, 5), (IFLA_XDP_HW_PROG_ID, 7)],
+            4,
+            AttachedXdp {
+                native: Some(5),
+                offload: Some(7),
+                ..none
+            },
+        );
+        // A mode of the future.
+        check(&[(IFLA_XDP_PROG_ID, 5)], 9, none);
+    }
+
+    #[test]
+    fn a_bond_and_its_slave() {
+        let data = Writer::default()
+            .put(IFLA_BOND_MODE, &[4])
+            .put(IFLA_BOND_XMIT_HASH_POLICY, &[5]);
+        let info = Writer::default()
+            .put_text(libc::IFLA_INFO_KIND, "bond")
+            .put_nested(libc::IFLA_INFO_DATA, &data);
+        let bond = parsed(0, named().put_nested(libc::IFLA_LINKINFO, &info));
+        assert_eq!(
+            bond.unwrap().unwrap().bond,
+            Some(Bond {
+                mode: 4,
+                xmit_hash_policy: 5
+            })
+        );
+        let info = Writer::default().put_text(libc::IFLA_INFO_SLAVE_KIND, "bond");
+        let slave = named()
+            .put(libc::IFLA_MASTER, &3_u32.to_ne_bytes())
+            .put_nested(libc::IFLA_LINKINFO, &info);
+        let slave = parsed(0, slave).unwrap().unwrap();
+        assert_eq!(slave.slave_kind.as_deref(), Some("bond"));
+        assert_eq!(
+            (slave.master, slave.kind, slave.bond),
+            (Some(3), None, None)
+        );
+    }
+
+    #[test]
+    fn the_peer_in_another_namespace() {
+        let peer = named()
+            .put(libc::IFLA_LINK, &9_u32.to_ne_bytes())
+            .put(libc::IFLA_LINK_NETNSID, &0_i32.to_ne_bytes());
+        let link = parsed(0, peer).unwrap().unwrap();
+        assert_eq!((link.lower, link.lower_netns), (Some(9), Some(0)));
+    }
+
+    #[test]
+    fn what_describes_a_part_only_is_no_link() {
+        // A bridge tells of its ports so, on the same multicast group.
+        assert_eq!(parsed(libc::AF_BRIDGE as u8, named()), Ok(None));
+        // IFLA_WIRELESS alone.
+        assert_eq!(parsed(0, Writer::default().put(11, &[0; 8])), Ok(None));
+    }
+
+    #[test]
+    fn values_of_the_wrong_length_are_told() {
+        assert_eq!(
+            parsed(0, named().put(libc::IFLA_MTU, &[1, 2])),
+            Err(Malformed("attribute 4 has 2 bytes instead of 4".to_owned()))
+        );
+    }
+
+    #[test]
+    fn changed_datagrams_do_not_panic() {
+        for capture in [LINK_VETH_GENERIC, LINK_VIRTIO] {
+            mutated(&bytes(capture), |message| {
+                let _ = parse_message(message);
+            });
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_message(&Message {
+                kind: libc::RTM_NEWLINK,
+                flags: NlmF::empty(),
+                sequence: 0,
+                port: 0,
+                payload: &payload,
+            });
+            let mut link = Link::default();
+            let _ = (parse_xdp(Attributes(&payload)), parse_info(Attributes(&payload), &mut link));
+        }
+    }
+
+    #[test]
+    fn lo_is_found_by_name_and_by_index() {
+        let mut route = Route::open().unwrap();
+        let lo = route.link_by_name("lo").unwrap();
+        assert_eq!(route.link_by_index(lo.ifindex).unwrap(), lo);
+        assert!(route.links().unwrap().contains(&lo));
+    }
+
+    #[test]
+    fn a_missing_interface_is_enodev() {
+        let mut route = Route::open().unwrap();
+        let long = "n".repeat(200);
+        for name in [
+            "",
+            "nosuchif0",
+            "an-alternative-name-of-nobody",
+            "a\0b",
+            &long,
+        ] {
+            let error = route.link_by_name(name).unwrap_err();
+            assert_eq!(error.errno(), Some(Errno::ENODEV), "{name}");
+        }
+        for ifindex in [0, 0x7fff_ffff, u32::MAX] {
+            let error = route.link_by_index(ifindex).unwrap_err();
+            assert_eq!(error.errno(), Some(Errno::ENODEV), "{ifindex}");
+        }
+    }
+}

@@ -120,18 +120,13 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::netlink::attr::Writer;
+    use crate::netlink::captures::{
+        NETDEV_DUMP, REFUSED_WITH_TEXT, REFUSED_WITHOUT_TEXT, bytes, mutated,
+    };
     use proptest::prelude::*;
-
-    /// Bytes from a hex dump with any white space.
-    pub(crate) fn hex(text: &str) -> Vec<u8> {
-        let digits: String = text.split_whitespace().collect();
-        (0..digits.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
-            .collect()
-    }
 
     fn ack(bytes: &[u8]) -> Parsed<Option<Ack>> {
         Messages(bytes).next().unwrap().unwrap().ack()
@@ -146,7 +141,67 @@ pub(crate) mod tests {
         bytes
     }
 
-    // CAPTURED
+    #[test]
+    fn a_refusal_keeps_its_text() {
+        let refused = ack(&bytes(REFUSED_WITH_TEXT)).unwrap().unwrap();
+        assert_eq!(refused.errno, libc::EOPNOTSUPP);
+        assert_eq!(
+            refused.text.as_deref(),
+            Some("Underlying driver does not support XDP in native mode")
+        );
+        let refused = ack(&bytes(REFUSED_WITHOUT_TEXT)).unwrap().unwrap();
+        assert_eq!((refused.errno, refused.text), (libc::ENODEV, None));
+    }
+
+    #[test]
+    fn a_success_keeps_its_warning() {
+        // netlink_ack(): a success has only the header of the request, and says so (NLM_F_CAPPED).
+        let warning = Writer::default()
+            .put_text(NLMSGERR_ATTR_MSG, "vmxnet3: LRO is not supported with XDP")
+            .into_bytes();
+        let mut payload = vec![0; 4];
+        payload.extend_from_slice(&message(19, 5, &[0; 36])[..HEADER]);
+        payload.extend_from_slice(&warning);
+        let success = ack(&message(2, 0x300, &payload)).unwrap().unwrap();
+        assert_eq!(success.errno, 0);
+        assert_eq!(
+            success.text.as_deref(),
+            Some("vmxnet3: LRO is not supported with XDP")
+        );
+    }
+
+    #[test]
+    fn a_dump_can_end_with_a_text() {
+        let mut payload = (-22_i32).to_ne_bytes().to_vec();
+        payload.extend(Writer::default().put_text(1, "no such thing").into_bytes());
+        let end = ack(&message(3, 0x202, &payload)).unwrap().unwrap();
+        assert_eq!(
+            (end.errno, end.text.as_deref()),
+            (22, Some("no such thing"))
+        );
+    }
+
+    #[test]
+    fn dumps_without_the_multi_flag_are_read_to_their_end() {
+        let dump = bytes(NETDEV_DUMP);
+        let messages: Vec<_> = Messages(&dump).map(Result::unwrap).collect();
+        assert_eq!(messages.len(), 5);
+        assert!(
+            messages[..4]
+                .iter()
+                .all(|message| message.flags.is_empty() && message.ack() == Ok(None))
+        );
+        assert_eq!(messages[4].ack(), Ok(Some(Ack::default())));
+    }
+
+    #[test]
+    fn changed_datagrams_do_not_panic() {
+        for capture in [REFUSED_WITH_TEXT, NETDEV_DUMP] {
+            mutated(&bytes(capture), |message| {
+                let _ = message.ack();
+            });
+        }
+    }
 
     #[test]
     fn the_ends_of_dumps() {

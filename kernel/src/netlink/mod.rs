@@ -4,6 +4,8 @@
 //! carries no `NLM_F_MULTI`).
 
 mod attr;
+#[cfg(test)]
+mod captures;
 mod driver_info;
 pub mod ethtool;
 pub mod events;

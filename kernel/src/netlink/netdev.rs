@@ -167,11 +167,64 @@ fn parse_device(attributes: Attributes<'_>) -> Parsed<NetdevFeatures> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::captures::{NETDEV_DUMP, bytes, mutated};
     use crate::netlink::message::Messages;
-    use crate::netlink::message::tests::hex;
+    use neli::consts::nl::NlmF;
     use proptest::prelude::*;
 
-    // CAPTURED_NETDEV
+    #[test]
+    fn features_are_read() {
+        let dump = bytes(NETDEV_DUMP);
+        let features: Vec<_> = Messages(&dump)
+            .map(Parsed::unwrap)
+            .filter(|message| message.ack() == Ok(None))
+            .map(|message| parse_message(&message).unwrap())
+            .collect();
+        assert_eq!(features.len(), 4);
+        let virtio = features[3];
+        assert_eq!(
+            virtio,
+            NetdevFeatures {
+                ifindex: 4,
+                xdp: 0x2b,
+                zc_max_segs: Some(1),
+                ..NetdevFeatures::default()
+            }
+        );
+        assert!(virtio.has(XdpFeature::XskZerocopy) && !virtio.has(XdpFeature::NdoXmit));
+    }
+
+    #[test]
+    fn notifications_of_features_alone_are_taken() {
+        let device = Writer::default()
+            .put(NETDEV_A_DEV_IFINDEX, &7_u32.to_ne_bytes())
+            .put(NETDEV_A_DEV_XDP_FEATURES, &3_u64.to_ne_bytes())
+            .into_bytes();
+        let check = |command: u8, expected: Option<u32>| {
+            let mut payload = vec![command, 1, 0, 0];
+            payload.extend_from_slice(&device);
+            let message = Message {
+                kind: 20,
+                flags: NlmF::empty(),
+                sequence: 0,
+                port: 0,
+                payload: &payload,
+            };
+            let features = parse_notification(&message).unwrap();
+            assert_eq!(features.map(|features| features.ifindex), expected);
+        };
+        check(NETDEV_CMD_DEV_ADD_NTF, Some(7));
+        check(NETDEV_CMD_DEV_CHANGE_NTF, Some(7));
+        check(3, None); // NETDEV_CMD_DEV_DEL_NTF
+        check(6, None); // NETDEV_CMD_PAGE_POOL_ADD_NTF
+    }
+
+    #[test]
+    fn changed_datagrams_do_not_panic() {
+        mutated(&bytes(NETDEV_DUMP), |message| {
+            let _ = (parse_message(message), parse_notification(message));
+        });
+    }
 
     proptest! {
         #[test]

@@ -37,7 +37,7 @@ const DUMP_ATTEMPTS: u32 = 8;
 
 /// A netlink socket of the network namespace it was opened in.
 pub(crate) struct Socket {
-    socket: NlSocket,
+    netlink: NlSocket,
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
@@ -61,7 +61,7 @@ impl Socket {
             }
         }
         Ok(Self {
-            socket,
+            netlink: socket,
             port,
             sequence: 0,
             buffer: Vec::new(),
@@ -70,16 +70,16 @@ impl Socket {
 
     /// Subscribes to a multicast group.
     pub(crate) fn join(&mut self, group: u32) -> Result<()> {
-        self.socket
+        self.netlink
             .add_mcast_membership(Groups::new_groups(&[group]))
             .map_err(|error| Refusal::new(Operation::Watch, error.into()).into())
     }
 
     /// The descriptor, for poll(2).
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: `socket` owns the descriptor and closes it when it is dropped, which the borrow of
+        // SAFETY: `netlink` owns the descriptor and closes it when it is dropped, which the borrow of
         // `self` keeps it from being.
-        unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.netlink.as_raw_fd()) }
     }
 
     /// Sends one request and waits for the ack; `each` sees what is answered before it. The result is
@@ -242,7 +242,7 @@ impl Socket {
             self.buffer.resize(len.max(DUMP_BUFFER), 0);
         }
         // SAFETY: as in `fd`; it is not called because that would borrow the buffer too.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
+        let fd = unsafe { BorrowedFd::borrow_raw(self.netlink.as_raw_fd()) };
         let (_, len, sender) =
             match rustix::net::recvfrom(fd, self.buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
                 Ok(received) => received,

@@ -116,6 +116,13 @@ pub fn possible_cpus() -> Result<u32> {
     count_cpus("/sys/devices/system/cpu/possible")
 }
 
+/// Bytes of a memory page, which the MTU limits of many drivers follow.
+pub fn page_size() -> u32 {
+    // SAFETY: sysconf(3) reads a constant and takes no pointer.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u32::try_from(size).unwrap_or(4096) // it never fails for this name
+}
+
 fn count_cpus(path: &str) -> Result<u32> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Refusal::new(Operation::ReadSystem, error.into()))?;

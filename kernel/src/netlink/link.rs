@@ -41,7 +41,7 @@ pub struct Link {
     pub slave_kind: Option<String>,
     /// IFLA_MASTER: ifindex of the bond, team or bridge it belongs to.
     pub master: Option<u32>,
-    /// IFLA_LINK: the lower device of a vlan or macvlan, the peer of a veth.
+    /// IFLA_LINK: the lower device of a vlan or macvlan, the peer of a veth. Also IFLA_VXLAN_LINK.
     pub lower: Option<u32>,
     /// IFLA_LINK_NETNSID: set where `lower` counts in another network namespace.
     pub lower_netns: Option<i32>,
@@ -260,6 +260,12 @@ impl Route {
         self.one(get_link(ifindex))
     }
 
+    /// The interface with this index in another network namespace, named by its id in ours, as
+    /// [`Link::lower_netns`] gives it. Needs CAP_NET_ADMIN there. Since 4.20.
+    pub fn link_in_netns(&mut self, netns: i32, ifindex: u32) -> Result<Link> {
+        self.one(get_link(ifindex).put(libc::IFLA_TARGET_NETNSID, &netns.to_ne_bytes()))
+    }
+
     /// Attaches, replaces or detaches. `Ok(Some(text))`: it is done, and the kernel said something
     /// about it (vmxnet3 turning LRO off). Needs CAP_NET_ADMIN.
     pub fn set_xdp(&mut self, request: &XdpRequest<'_>) -> Result<Option<String>> {
@@ -340,6 +346,9 @@ const XDP_ATTACHED_HW: u8 = 3;
 /// The attributes in IFLA_INFO_DATA of a bond.
 const IFLA_BOND_MODE: u16 = 1;
 const IFLA_BOND_XMIT_HASH_POLICY: u16 = 14;
+
+/// The attribute in IFLA_INFO_DATA of a vxlan that names its lower device.
+const IFLA_VXLAN_LINK: u16 = 3;
 
 fn no_such_link() -> Error {
     Refusal::new(Operation::GetLink, Errno::ENODEV).into()
@@ -422,17 +431,29 @@ fn parse_info(attributes: Attributes<'_>, link: &mut Link) -> Parsed<()> {
         }
     }
     // What the data mean depends on the kind.
-    if let (Some("bond"), Some(data)) = (link.kind.as_deref(), data) {
-        let mut bond = Bond::default();
-        for attribute in data {
-            let attribute = attribute?;
-            match attribute.kind {
-                IFLA_BOND_MODE => bond.mode = attribute.u8()?,
-                IFLA_BOND_XMIT_HASH_POLICY => bond.xmit_hash_policy = attribute.u8()?,
-                _ => {}
+    match (link.kind.as_deref(), data) {
+        (Some("bond"), Some(data)) => {
+            let mut bond = Bond::default();
+            for attribute in data {
+                let attribute = attribute?;
+                match attribute.kind {
+                    IFLA_BOND_MODE => bond.mode = attribute.u8()?,
+                    IFLA_BOND_XMIT_HASH_POLICY => bond.xmit_hash_policy = attribute.u8()?,
+                    _ => {}
+                }
+            }
+            link.bond = Some(bond);
+        }
+        // A vxlan names its lower device here, not in IFLA_LINK.
+        (Some("vxlan"), Some(data)) => {
+            for attribute in data {
+                let attribute = attribute?;
+                if attribute.kind == IFLA_VXLAN_LINK {
+                    link.lower = nonzero(attribute.u32()?);
+                }
             }
         }
-        link.bond = Some(bond);
+        _ => {}
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What the kernel says about this host and its interfaces, before anybody judges it.
 
+mod collect;
+
 use std::collections::HashMap;
 
 use kernel::host::{Capabilities, KernelRelease, Lockdown};
@@ -9,6 +11,8 @@ use kernel::netlink::netdev::{NetdevFeatures, XdpFeature};
 
 use crate::drivers;
 use crate::{Error, Result};
+
+pub use collect::collect;
 
 /// The host and all interfaces of the current network namespace at one moment.
 #[derive(Debug, Clone, Default)]
@@ -98,12 +102,6 @@ pub struct AttachedProgram {
     pub name: String,
     /// The SHA of its instructions, 16 hex digits.
     pub tag: String,
-}
-
-/// Reads the host and every interface of the current network namespace: one dump for each source,
-/// no request per interface. Needs no privilege.
-pub fn collect() -> Result<Snapshot> {
-    todo!()
 }
 
 impl Snapshot {

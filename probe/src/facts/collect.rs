@@ -1,0 +1,184 @@
+//! Reading the facts: one dump for each source, however many interfaces there are.
+
+use std::collections::HashMap;
+use std::fs;
+
+use kernel::Errno;
+use kernel::bpf::program::Program;
+use kernel::host::{Capabilities, KernelRelease, Lockdown, page_size, possible_cpus};
+use kernel::netlink::ethtool::{DriverInfo, DriverInfoReader, Ethtool, Target};
+use kernel::netlink::link::{Link, Route};
+use kernel::netlink::netdev::{Netdev, NetdevFeatures};
+
+use super::{AttachedProgram, Driver, DriverSource, Facts, Host, Snapshot};
+use crate::Result;
+
+/// Reads the host and every interface of the calling thread's network namespace. Needs no privilege; what only a
+/// privilege opens (names of programs, veth peers in other namespaces) is left out without it.
+pub fn collect() -> Result<Snapshot> {
+    let mut route = Route::open()?;
+    let links = route.links()?;
+    tracing::debug!(interfaces = links.len(), "read links");
+    let advertised = match Netdev::open()? {
+        Some(mut netdev) => Some(netdev.dump()?),
+        None => None,
+    };
+    let host = read_host(advertised.is_some())?;
+    let mut advertised: Option<HashMap<u32, NetdevFeatures>> =
+        advertised.map(|all| all.into_iter().map(|one| (one.ifindex, one)).collect());
+    let (mut channels, mut rings, mut offloads) = match Ethtool::open()? {
+        Some(mut ethtool) => (
+            ethtool.channels(Target::All)?,
+            ethtool.rings(Target::All)?,
+            ethtool.features(Target::All)?,
+        ),
+        None => Default::default(),
+    };
+    let reader = DriverInfoReader::open()?;
+    let mut interfaces = Vec::with_capacity(links.len());
+    for link in links {
+        let index = link.ifindex;
+        let told = match reader.read(&link.name) {
+            Ok(told) => told,
+            // Gone, or renamed, since the dump.
+            Err(error) if error.errno() == Some(Errno::ENODEV) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut facts = Facts {
+            driver: name_driver(told.as_ref(), &link),
+            bus_info: told.as_ref().and_then(|told| known(&told.bus_info)),
+            firmware: told.as_ref().and_then(|told| known(&told.firmware)),
+            // An interface younger than the dump advertises as little as one that has nothing.
+            advertised: advertised.as_mut().map(|all| {
+                all.remove(&index).unwrap_or(NetdevFeatures {
+                    ifindex: index,
+                    ..NetdevFeatures::default()
+                })
+            }),
+            channels: channels.remove(&index),
+            rings: rings.remove(&index),
+            offloads: offloads.remove(&index).unwrap_or_default(),
+            remote_peer: None,
+            virtio_features: virtio_features(&link),
+            programs: Vec::new(),
+            link,
+        };
+        if facts.bus_info.is_none() {
+            facts.bus_info.clone_from(&facts.link.parent_device);
+        }
+        if let (Some("veth"), Some(netns), Some(peer)) = (
+            facts.link.kind.as_deref(),
+            facts.link.lower_netns,
+            facts.link.lower,
+        ) {
+            // Not permitted and already gone are the same here: not to be seen.
+            facts.remote_peer = route.link_in_netns(netns, peer).ok().map(Box::new);
+        }
+        for (mode, id) in facts.link.xdp.iter() {
+            match Program::from_id(id).and_then(|program| program.info()) {
+                Ok(info) => facts.programs.push(AttachedProgram {
+                    mode,
+                    id,
+                    tag: info.tag_text(),
+                    name: info.name,
+                }),
+                Err(error) => tracing::debug!(id, %error, "no name and tag of an attached program"),
+            }
+        }
+        interfaces.push(facts);
+    }
+    Ok(Snapshot::new(host, interfaces))
+}
+
+fn read_host(netdev_family: bool) -> Result<Host> {
+    Ok(Host {
+        release: KernelRelease::read(),
+        capabilities: Capabilities::read()?,
+        lockdown: Lockdown::read(),
+        netdev_family,
+        possible_cpus: possible_cpus()?,
+        page_size: page_size(),
+        af_xdp: has_af_xdp(),
+    })
+}
+
+/// AF_XDP registers itself as a protocol called XDP.
+fn has_af_xdp() -> Option<bool> {
+    let protocols = fs::read_to_string("/proc/thread-self/net/protocols").ok()?;
+    Some(
+        protocols
+            .lines()
+            .any(|line| line.split_whitespace().next() == Some("XDP")),
+    )
+}
+
+/// Drivers without a firmware or a bus give nothing, or "N/A" in words.
+fn known(text: &str) -> Option<String> {
+    (!text.is_empty() && text != "N/A").then(|| text.to_owned())
+}
+
+/// The ioctl, then the parent device, then sysfs, then the kind.
+fn name_driver(told: Option<&DriverInfo>, link: &Link) -> Option<Driver> {
+    let from = |source, name| Driver { name, source };
+    told.map(|told| told.driver.as_str())
+        .and_then(known)
+        .map(|name| from(DriverSource::Ethtool, name))
+        .or_else(|| parent_driver(link).map(|name| from(DriverSource::ParentDevice, name)))
+        .or_else(|| link.kind.clone().map(|name| from(DriverSource::Kind, name)))
+}
+
+/// The driver of the parent device, which is the same in every network namespace. Kernels before 5.14 do not name
+/// the parent over netlink, so there the way leads through /sys/class/net, which shows the namespace that /sys was
+/// mounted in: an interface of ours only if index and address are ours too.
+fn parent_driver(link: &Link) -> Option<String> {
+    let path = match (&link.parent_bus, &link.parent_device) {
+        (Some(bus), Some(device)) if is_file_name(bus) && is_file_name(device) => {
+            format!("/sys/bus/{bus}/devices/{device}/driver")
+        }
+        _ => {
+            let folder = format!("/sys/class/net/{}", link.name);
+            let read = |file| fs::read_to_string(format!("{folder}/{file}")).ok();
+            let index: u32 = read("ifindex")?.trim().parse().ok()?;
+            if index != link.ifindex || read("address")?.trim() != text_of(&link.address) {
+                return None;
+            }
+            format!("{folder}/device/driver")
+        }
+    };
+    let target = fs::read_link(path).ok()?;
+    Some(target.file_name()?.to_str()?.to_owned())
+}
+
+/// The feature bits that a virtio driver has accepted: characters 0 and 1 in sysfs, bit 0 first.
+fn virtio_features(link: &Link) -> Option<u64> {
+    let device = link
+        .parent_device
+        .as_ref()
+        .filter(|device| is_file_name(device))?;
+    if link.parent_bus.as_deref() != Some("virtio") {
+        return None;
+    }
+    let bits = fs::read_to_string(format!("/sys/bus/virtio/devices/{device}/features")).ok()?;
+    Some(
+        bits.bytes()
+            .take(64)
+            .enumerate()
+            .fold(0, |features, (bit, digit)| {
+                features | (u64::from(digit == b'1') << bit)
+            }),
+    )
+}
+
+/// Whether a name from the kernel stays within the folder it is looked up in.
+fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/') && !name.starts_with('.')
+}
+
+/// A hardware address as sysfs writes it.
+fn text_of(address: &[u8]) -> String {
+    address
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(":")
+}

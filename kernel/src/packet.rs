@@ -1,6 +1,6 @@
 //! Packet sockets, as far as sending a frame out of an interface goes.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -58,5 +58,11 @@ impl PacketSender {
             Ok(_) => Ok(()),
             Err(_) => Err(Refusal::new(Operation::SendPacket, Errno::last()).into()),
         }
+    }
+}
+
+impl AsFd for PacketSender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -42,10 +42,11 @@ pub enum XskMode {
 /// Binds a socket to a queue and closes it again. `wanted` `None` takes what there is; the answer is
 /// the mode that was got.
 ///
-/// EOPNOTSUPP: the driver has no zero-copy. EINVAL: no such queue (or the driver's own reason).
-/// ENODEV: no such interface. ENETDOWN: it is down. EBUSY: another socket has the queue, for half a
-/// second of asking. EPERM: needs CAP_NET_RAW. EAFNOSUPPORT: a kernel without AF_XDP. ENOBUFS: over
-/// RLIMIT_MEMLOCK, where CAP_IPC_LOCK is missing.
+/// EOPNOTSUPP: the driver has no zero-copy; what else zero-copy is refused with is the driver's
+/// choice, such as ENETDOWN on an interface that is down. EINVAL: no such queue. ENODEV: no such
+/// interface. EBUSY: another socket has the queue, for half a second of asking. EPERM: needs
+/// CAP_NET_RAW. EAFNOSUPPORT: a kernel without AF_XDP. ENOBUFS: over RLIMIT_MEMLOCK, where
+/// CAP_IPC_LOCK is missing.
 pub fn probe_bind(ifindex: u32, queue: u32, wanted: Option<XskMode>) -> Result<XskMode> {
     XskSocket::bind(ifindex, queue, wanted).map(|socket| socket.mode())
 }

@@ -30,12 +30,13 @@ pub(super) enum Sort {
 }
 
 impl Sort {
-    /// The name of the anonymous inode behind the descriptor.
-    fn inode_name(self) -> &'static str {
+    /// The names of the anonymous inodes behind descriptors of this sort (kernel/bpf/syscall.c).
+    fn inode_names(self) -> &'static [&'static [u8]] {
         match self {
-            Self::Map => "anon_inode:bpf-map",
-            Self::Program => "anon_inode:bpf-prog",
-            Self::Link => "anon_inode:bpf_link",
+            Self::Map => &[b"anon_inode:bpf-map"],
+            Self::Program => &[b"anon_inode:bpf-prog"],
+            // One when it is created, the other when it is opened again.
+            Self::Link => &[b"anon_inode:bpf_link", b"anon_inode:bpf-link"],
         }
     }
 }
@@ -46,7 +47,7 @@ pub(super) fn expect_sort(fd: BorrowedFd<'_>, sort: Sort, operation: Operation) 
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let target = rustix::fs::readlink(path, Vec::new())
         .map_err(|errno| Refusal::new(Operation::ReadSystem, errno.into()))?;
-    if target.to_bytes() == sort.inode_name().as_bytes() {
+    if sort.inode_names().contains(&target.to_bytes()) {
         Ok(())
     } else {
         Err(Refusal::new(operation, Errno::EINVAL).into())

@@ -227,7 +227,8 @@ impl Program {
         pin::pin(self.fd.as_fd(), path)
     }
 
-    /// What the kernel says of it. ENODEV: it is orphaned, its interface is gone.
+    /// What the kernel says of it. ENODEV: it was offloaded to an interface that is gone, see
+    /// [`is_orphaned`].
     pub fn info(&self) -> Result<ProgramInfo> {
         // Two steps: how many maps, then which. Programs can get maps bound in between
         // (BPF_PROG_BIND_MAP), so the second answer may count more than fit.
@@ -329,7 +330,8 @@ pub struct ProgramInfo {
     pub loaded_at: Duration,
     /// Who loaded it.
     pub uid: u32,
-    /// The interface that it is offloaded or bound to, as counted in its network namespace.
+    /// The interface that it is offloaded to, as counted in its network namespace. For a program
+    /// that is only bound to one ([`XDP_DEV_BOUND_ONLY`]) the kernel does not say which (6.18).
     pub ifindex: Option<u32>,
     /// Device number and inode of that network namespace's file; 0 where there is none.
     pub netns_device: u64,
@@ -358,8 +360,8 @@ impl ProgramInfo {
     }
 }
 
-/// Whether an answer about a program or map means that its interface is gone: what was offloaded or
-/// bound to one survives it as an empty shell.
+/// Whether an answer about a program or map means that its interface is gone: what was offloaded to
+/// one survives it as an empty shell (`bpf_prog_offload_info_fill` in kernel/bpf/offload.c).
 pub fn is_orphaned(error: &Error) -> bool {
     error.refusal().is_some_and(|refusal| {
         refusal.operation == Operation::GetInfo && refusal.errno == Errno::ENODEV

@@ -18,8 +18,9 @@ const GROWTH: usize = 8 << 10;
 /// One run of a program over one packet.
 #[derive(Debug, Clone, Copy)]
 pub struct TestRun<'a> {
-    /// The packet, at least an Ethernet header (14 bytes); more than about 3.5 kB asks for a program
-    /// with `XDP_HAS_FRAGS`.
+    /// The packet, at least an Ethernet header (14 bytes). More than about 3.5 kB become several
+    /// buffers (since 5.18), whether or not the program was loaded with `XDP_HAS_FRAGS`: one without
+    /// sees the first.
     pub data: &'a [u8],
     /// What the program sees of the interface and of metadata; `None`: queue 0 of the loopback.
     pub context: Option<XdpContext>,

@@ -41,6 +41,7 @@ pub(crate) const XDP_LOADER: Tool = tool(
 );
 pub(crate) const CLANG: Tool = tool("clang", "clang", "compiles BPF programs");
 pub(crate) const LLVM_STRIP: Tool = tool("llvm-strip", "llvm", "drops DWARF from objects");
+pub(crate) const TIME: Tool = tool("time", "time", "measures peak memory");
 pub(crate) const PYTHON: Tool = tool(
     "python3",
     "python3-minimal",

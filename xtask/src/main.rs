@@ -1,6 +1,7 @@
 //! `cargo xtask`: what would be shell scripts elsewhere. `cargo xtask demo` shows the main job on this kernel,
 //! `cargo xtask test` runs every test.
 
+mod bench;
 mod demo;
 mod error;
 mod install;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::Benchmark;
 use crate::install::Install;
 
 #[derive(Parser)]
@@ -39,6 +41,11 @@ enum Task {
     },
     /// Compile the XDP selftests and samples of Debian's newest kernel source into target/selftests
     Selftests,
+    /// Measure our commands beside the usual ones
+    Bench {
+        #[command(subcommand)]
+        benchmark: Benchmark,
+    },
 }
 
 fn main() -> ExitCode {
@@ -53,6 +60,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(install),
         Task::Samples { check } => samples::run(check, install),
         Task::Selftests => selftests::run(install),
+        Task::Bench { benchmark } => bench::run(benchmark, install),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,10 @@
 //! What the end-to-end tests and `cargo xtask` share: namespaces that clean up after themselves, our
 //! binaries, the corpus, golden files, reasons for skips.
 
+#![allow(clippy::missing_panics_doc)] // what fails here fails the test that asked for it
+
 mod binary;
+mod bpffs;
 mod cable;
 mod golden;
 pub mod netns;
@@ -11,6 +14,7 @@ pub mod skip;
 use std::path::{Path, PathBuf};
 
 pub use binary::{binary, tool};
+pub use bpffs::Bpffs;
 pub use cable::{Cable, FAR_ADDRESS, NEAR_ADDRESS};
 pub use golden::golden;
 pub use netns::Netns;

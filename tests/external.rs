@@ -1,0 +1,225 @@
+//! Objects of others: all XDP programs of Debian's xdp-tools, and of the kernel's own selftests and samples, that bpftool
+//! loads are loaded and attached by us, too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use offload_compiler::object::Object;
+use tests::{Bpffs, Netns, Output, require, require_command, require_root, tool, workspace};
+
+#[test]
+fn every_program_of_xdp_tools_that_bpftool_loads() {
+    if !require_root() || !require_command("bpftool") {
+        return;
+    }
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu/bpf",
+        "/usr/lib/aarch64-linux-gnu/bpf",
+        "/usr/lib/bpf",
+    ];
+    let objects: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| objects_in(Path::new(folder)))
+        .collect();
+    if !require(
+        !objects.is_empty(),
+        "needs the objects of Debian's xdp-tools",
+    ) {
+        return;
+    }
+    compare("xdp-tools", &objects);
+}
+
+#[test]
+fn every_program_of_the_kernels_selftests_that_bpftool_loads() {
+    if !require_root() || !require_command("bpftool") {
+        return;
+    }
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build
+        .current_dir(workspace())
+        .args(["xtask", "selftests", "--no-install"]);
+    let built = Output::of(&mut build).and_then(Output::ok);
+    let reason = built
+        .as_ref()
+        .err()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    if !require(
+        built.is_ok(),
+        &format!("needs the kernel's selftests as objects: {reason}"),
+    ) {
+        return;
+    }
+    let target = std::env::current_exe().unwrap();
+    let target = target.ancestors().nth(3).unwrap();
+    compare(
+        "kernel selftests and samples",
+        &objects_in(&target.join("selftests/objects")),
+    );
+}
+
+/// What became of one object: its XDP programs by name, those that bpftool loads and those that we do.
+#[derive(Default)]
+struct Tally {
+    theirs: BTreeSet<String>,
+    ours: BTreeSet<String>,
+    /// Why we do not, by program; empty name: the object cannot be read.
+    refusals: BTreeMap<String, String>,
+}
+
+fn compare(source: &str, objects: &[PathBuf]) {
+    let bpffs = Bpffs::mount();
+    let netns = Netns::new("external");
+    netns.veth("v0", "v1");
+    let mut tallies = BTreeMap::new();
+    for object in objects {
+        let mut tally = Tally {
+            theirs: loaded_by_bpftool(object, bpffs.path()),
+            ..Tally::default()
+        };
+        load_by_us(object, &netns, &mut tally);
+        tallies.insert(object.file_name().unwrap().display().to_string(), tally);
+    }
+
+    let count = |of: fn(&Tally) -> &BTreeSet<String>| {
+        tallies.values().map(|tally| of(tally).len()).sum::<usize>()
+    };
+    let both: usize = tallies
+        .values()
+        .map(|tally| tally.theirs.intersection(&tally.ours).count())
+        .sum();
+    let mut report = vec![format!(
+        "{source}: {} objects; bpftool loads {} XDP programs, xdp-offload {}, both {both}",
+        objects.len(),
+        count(|tally| &tally.theirs),
+        count(|tally| &tally.ours),
+    )];
+    for (object, tally) in &tallies {
+        for name in tally.ours.difference(&tally.theirs) {
+            report.push(format!("  only xdp-offload: {object} {name}"));
+        }
+    }
+    // Past the harness' capture: the counts are what a reader of the log looks for.
+    let _ = writeln!(std::io::stderr(), "{}", report.join("\n"));
+
+    let mut missed = Vec::new();
+    for (object, tally) in &tallies {
+        for name in tally.theirs.difference(&tally.ours) {
+            let why = tally
+                .refusals
+                .get(name)
+                .or_else(|| tally.refusals.get(""))
+                .map_or("not found in the object", String::as_str);
+            missed.push(format!("{object} {name}: {why}"));
+        }
+    }
+    assert!(
+        missed.is_empty(),
+        "bpftool loads these, xdp-offload does not:\n{}",
+        missed.join("\n")
+    );
+    assert!(
+        count(|tally| &tally.theirs) > 0,
+        "bpftool loads nothing, so nothing was compared"
+    );
+}
+
+/// Attaches each XDP program natively and detaches it; those for devmap and cpumap slots, which no interface takes, are loaded
+/// by `check`.
+fn load_by_us(object: &Path, netns: &Netns, tally: &mut Tally) {
+    let parsed = match Object::parse(&fs::read(object).unwrap()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            tally.refusals.insert(String::new(), error.to_string());
+            return;
+        }
+    };
+    for program in parsed
+        .programs
+        .iter()
+        .filter(|program| program.kind.is_xdp())
+    {
+        let object = object.to_str().unwrap();
+        let output = if program.kind.is_attachable_xdp() {
+            tool(
+                "xdp-offload",
+                [
+                    "attach",
+                    object,
+                    "v0",
+                    "--prog",
+                    &program.name,
+                    "--native",
+                    "--no-fallback",
+                    "--netns",
+                    netns.name(),
+                ],
+            )
+        } else {
+            tool(
+                "xdp-offload",
+                [
+                    "check",
+                    object,
+                    "--prog",
+                    &program.name,
+                    "--netns",
+                    netns.name(),
+                ],
+            )
+        };
+        if output.code == 0 {
+            tally.ours.insert(program.name.clone());
+            if program.kind.is_attachable_xdp() {
+                tool("xdp-offload", ["detach", "v0", "--netns", netns.name()]).expect_code(0);
+            }
+        } else {
+            tally.refusals.insert(
+                program.name.clone(),
+                format!("code {}: {}", output.code, output.stderr),
+            );
+        }
+    }
+}
+
+/// The XDP programs that bpftool pins. `prog load` loads all programs of an object too and only pins the first.
+fn loaded_by_bpftool(object: &Path, bpffs: &Path) -> BTreeSet<String> {
+    let folder = bpffs.join("all");
+    let mut load = Command::new("bpftool");
+    load.args(["prog", "loadall"]).arg(object).arg(&folder);
+    if Output::of(&mut load).unwrap().code != 0 {
+        return BTreeSet::new();
+    }
+    let pins: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let loaded = pins.iter().filter_map(|pin| xdp_program_at(pin)).collect();
+    for pin in &pins {
+        fs::remove_file(pin).unwrap();
+    }
+    fs::remove_dir(&folder).unwrap();
+    loaded
+}
+
+fn xdp_program_at(pin: &Path) -> Option<String> {
+    let mut show = Command::new("bpftool");
+    show.args(["-j", "prog", "show", "pinned"]).arg(pin);
+    let program = Output::of(&mut show).unwrap().json();
+    (program["type"] == "xdp").then(|| pin.file_name().unwrap().to_string_lossy().into_owned())
+}
+
+fn objects_in(folder: &Path) -> Vec<PathBuf> {
+    let mut objects: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "o"))
+        .collect();
+    objects.sort();
+    objects
+}

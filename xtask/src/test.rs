@@ -1,7 +1,10 @@
 //! `cargo xtask test`: everything that tells whether the project works, in one run.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Instant;
+
+use support::{Failed, Output};
 
 use crate::demo;
 use crate::error::{Error, Result};
@@ -55,10 +58,7 @@ pub(crate) fn run(install: Install) -> Result<()> {
         || selftests::run(install),
     );
     run.step("build", None, || show(cargo().args(["build", "--quiet"])));
-    run.step("tests", None, || show(&mut test_command()));
-    run.step("documentation tests", None, || {
-        show(cargo().args(["test", "--quiet", "--workspace", "--doc"]))
-    });
+    run.step("tests", None, run_tests);
     let no_demo = lacks(&[IP]).or_else(|| (!install::is_root()).then(|| "needs root".to_owned()));
     run.step("demo", no_demo, || demo::run(Install::Never));
     run.end()
@@ -115,16 +115,82 @@ impl Run {
     }
 }
 
-/// nextest where it is installed, cargo's own runner otherwise.
-fn test_command() -> Command {
+/// `cargo test` on everything, its output passed on, and the numbers of its many "test result" lines added up.
+fn run_tests() -> Result<()> {
     let mut command = cargo();
-    if install::find("cargo-nextest").is_some() {
-        command.args(["nextest", "run", "--no-fail-fast"]);
-    } else {
-        command.args(["test", "--quiet", "--no-fail-fast"]);
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .env("XDP_BINARIES", target_folder().join("debug"))
+        .stdout(Stdio::piped());
+    let line = Output::command_line(&command);
+    println!("$ {line}");
+    let failed = |how: String| Failed {
+        command: line.clone(),
+        how,
+        words: String::new(),
+    };
+    let mut child = command
+        .spawn()
+        .map_err(|error| failed(format!("did not start: {error}")))?;
+    let mut sum = Sum::default();
+    for line in BufReader::new(child.stdout.take().expect("stdout is piped")).lines() {
+        let Ok(line) = line else { break };
+        sum.add(&line);
+        println!("{line}");
     }
-    command
-        .args(["--workspace", "--all-targets"])
-        .env("XDP_BINARIES", target_folder().join("debug"));
-    command
+    let status = child
+        .wait()
+        .map_err(|error| failed(format!("was lost: {error}")))?;
+    println!("{} tests passed, {} failed", sum.passed, sum.failed);
+    if status.success() {
+        Ok(())
+    } else {
+        Err(failed(format!("ended with {status}")).into())
+    }
+}
+
+/// What all test binaries together report.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    passed: u64,
+    failed: u64,
+}
+
+impl Sum {
+    /// Adds a line such as "test result: ok. 7 passed; 0 failed; 0 ignored; ...", and no other.
+    fn add(&mut self, line: &str) {
+        let Some((_, counts)) = line
+            .strip_prefix("test result: ")
+            .and_then(|result| result.split_once(". "))
+        else {
+            return;
+        };
+        for count in counts.split("; ") {
+            match count.split_once(' ') {
+                Some((number, "passed")) => self.passed += number.parse().unwrap_or(0),
+                Some((number, "failed")) => self.failed += number.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_binaries_are_added() {
+        let mut sum = Sum::default();
+        sum.add("test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s");
+        sum.add("test result: FAILED. 30 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        sum.add("test result_is_parsed ... ok");
+        assert_eq!(
+            sum,
+            Sum {
+                passed: 37,
+                failed: 2
+            }
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use support::{Netns, Output};
+use support::{Bpffs, Netns, Output};
 
 use super::measure::{Runs, print_heading, ratio};
 use super::{judge, path_of};
@@ -20,11 +20,17 @@ pub(super) fn run(release: &Path) -> Result<()> {
     netns.try_ip("link add v0 type veth peer name v1")?;
     netns.try_ip("link set v0 up")?;
     netns.try_ip("link set v1 up")?;
-    netns.inside(|| OBJECTS.iter().try_for_each(|name| compare(release, name)))
+    // xdp-loader's usual way, several programs behind a dispatcher, needs a BPF file system.
+    let bpffs = Bpffs::mount();
+    netns.inside(|| {
+        OBJECTS
+            .iter()
+            .try_for_each(|name| compare(release, name, &bpffs))
+    })
 }
 
 /// The three commands take turns, so that what else the machine does meets all of them alike.
-fn compare(release: &Path, name: &str) -> Result<()> {
+fn compare(release: &Path, name: &str, bpffs: &Bpffs) -> Result<()> {
     let ours = release.join("xdp-offload");
     let (ip, loader) = (path_of(IP)?, path_of(XDP_LOADER)?);
     let object = support::corpus(name);
@@ -43,10 +49,15 @@ fn compare(release: &Path, name: &str) -> Result<()> {
 
         load.time(
             Command::new(&loader)
+                .env("LIBXDP_BPFFS", bpffs.path())
                 .args(["load", "-m", "native", "v0"])
                 .arg(&object),
         )?;
-        undo(Command::new(&loader).args(["unload", "v0", "--all"]))?;
+        undo(
+            Command::new(&loader)
+                .env("LIBXDP_BPFFS", bpffs.path())
+                .args(["unload", "v0", "--all"]),
+        )?;
     }
 
     heading(&format!("attach {name}.bpf.o to a veth, native mode"));

@@ -116,17 +116,21 @@ impl XskSocket {
             Some(XskMode::ZeroCopy) => SocketAddrXdpFlags::XDP_ZEROCOPY,
         };
         bind(&socket, &SocketAddrXdp::new(flags, ifindex, queue))?;
-        let got = sockopt::xdp_options(&socket)?;
+        let mode = match (sockopt::xdp_options(&socket), wanted) {
+            (Ok(got), _) if got.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY) => {
+                XskMode::ZeroCopy
+            }
+            (Ok(_), _) => XskMode::Copy,
+            // Before 5.3 the kernel does not tell, but it gives what was asked for or nothing.
+            (Err(rustix::io::Errno::NOPROTOOPT), Some(wanted)) => wanted,
+            (Err(errno), _) => return Err(errno.into()),
+        };
         Ok(Self {
             received,
             fill,
             socket,
             umem,
-            mode: if got.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY) {
-                XskMode::ZeroCopy
-            } else {
-                XskMode::Copy
-            },
+            mode,
         })
     }
 

@@ -7,7 +7,7 @@ use kernel::netlink::link::Mode;
 use tests::{Netns, require_root};
 
 use crate::asm;
-use crate::cleanup::PinPath;
+use crate::cleanup::{PinPath, require_pins};
 use crate::network::{errno, ifindex};
 
 /// A namespace with a veth pair, and the index of one end.
@@ -95,7 +95,8 @@ fn a_link_outlives_its_interface_without_a_target() {
     }
     let (netns, near) = veth("gone");
     netns.inside(|| {
-        let link = Link::create_xdp(&asm::loaded(2), near, Some(Mode::Generic)).unwrap();
+        let program = Program::load(&ProgramSpec::pass(None)).unwrap();
+        let link = Link::create_xdp(&program, near, Some(Mode::Generic)).unwrap();
         netns.ip("link delete near0");
         assert_eq!(link.info().unwrap().target, LinkTarget::Xdp(None));
     });
@@ -103,7 +104,7 @@ fn a_link_outlives_its_interface_without_a_target() {
 
 #[test]
 fn a_pin_keeps_a_link_attached() {
-    if !require_root() {
+    if !require_pins() {
         return;
     }
     let (netns, near) = veth("pin");

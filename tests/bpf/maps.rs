@@ -11,7 +11,7 @@ use kernel::bpf::program::Program;
 use tests::require_root;
 
 use crate::asm;
-use crate::cleanup::PinPath;
+use crate::cleanup::{PinPath, require_pins};
 use crate::network::errno;
 
 /// BPF_F_NO_PREALLOC, which an LPM trie must have.
@@ -243,7 +243,7 @@ fn a_frozen_map_is_read_only() {
 
 #[test]
 fn a_map_is_found_by_id_and_by_pin() {
-    if !require_root() {
+    if !require_pins() {
         return;
     }
     let map = Map::create(&MapSpec {

@@ -14,7 +14,7 @@ use kernel::{Errno, Operation};
 use tests::{Cable, NEAR_ADDRESS, Netns, require_root};
 
 use crate::asm;
-use crate::cleanup::PinPath;
+use crate::cleanup::{PinPath, require_pins};
 use crate::network::{errno, ifindex, refusal, udp_frame};
 
 #[test]
@@ -62,10 +62,11 @@ fn a_refusal_carries_the_whole_verifier_log() {
 
 #[test]
 fn a_long_log_keeps_its_start_and_its_end() {
+    const LENGTH: usize = 30_000;
+
     if !require_root() {
         return;
     }
-    const LENGTH: usize = 30_000;
     let mut insns: Vec<[u8; 8]> = (0..LENGTH).map(|n| asm::mov(1, n as i32)).collect();
     insns.push(asm::exit());
     let refused = refusal(Program::load(&asm::xdp(&insns.concat())));
@@ -331,7 +332,7 @@ fn a_program_names_its_maps() {
 
 #[test]
 fn a_program_is_found_by_id_and_by_pin() {
-    if !require_root() {
+    if !require_pins() {
         return;
     }
     let program = asm::loaded(1);

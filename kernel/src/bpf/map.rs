@@ -280,7 +280,7 @@ impl Map {
     pub fn keys(&self) -> Keys<'_> {
         Keys {
             map: self,
-            seen: HashSet::new(),
+            seen: self.kind.walk_starts_over().then(HashSet::new),
             upcoming: None,
             steps_left: u64::from(self.max_entries) * 4 + 64,
             started: false,
@@ -350,7 +350,8 @@ impl Default for MapKind {
 #[derive(Debug)]
 pub struct Keys<'a> {
     map: &'a Map,
-    seen: HashSet<Vec<u8>>,
+    /// The keys given so far, where they can come again.
+    seen: Option<HashSet<Vec<u8>>>,
     /// Fetched while the key before was still there, because its owner may delete it next.
     upcoming: Option<Vec<u8>>,
     steps_left: u64,
@@ -372,7 +373,11 @@ impl Keys<'_> {
             let Some(key) = self.map.next_key(at.as_deref())? else {
                 return Ok(None);
             };
-            if self.seen.insert(key.clone()) {
+            let is_new = match &mut self.seen {
+                Some(seen) => seen.insert(key.clone()),
+                None => true,
+            };
+            if is_new {
                 return Ok(Some(key));
             }
             at = Some(key);

@@ -85,6 +85,22 @@ impl MapKind {
         matches!(self, Self::ARRAY_OF_MAPS | Self::HASH_OF_MAPS)
     }
 
+    /// Whether a walk starts over when its last key is gone, because keys have no order of their own.
+    /// In the array-like kinds a key is an index.
+    pub(super) fn walk_starts_over(self) -> bool {
+        matches!(
+            self,
+            Self::HASH
+                | Self::PERCPU_HASH
+                | Self::LRU_HASH
+                | Self::LRU_PERCPU_HASH
+                | Self::LPM_TRIE
+                | Self::HASH_OF_MAPS
+                | Self::DEVMAP_HASH
+                | Self::SOCKHASH
+        ) || self.name().is_none()
+    }
+
     /// Whether the kernel takes types for key and value. These kinds keep the kernel's own things
     /// and refuse them with ENOTSUPP (`map_check_btf` in kernel/bpf/syscall.c).
     pub(super) fn takes_btf(self) -> bool {

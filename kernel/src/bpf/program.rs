@@ -49,8 +49,8 @@ pub struct ProgramSpec<'a> {
     pub name: &'a str,
     /// `prog_type`, such as [`XDP`].
     pub kind: u32,
-    /// `expected_attach_type`, such as [`ATTACH_XDP`]. Kernels before 5.8 know none for XDP and
-    /// want 0.
+    /// `expected_attach_type`, such as [`ATTACH_XDP`]. A program for an interface may have 0 as well,
+    /// the only value from before the other ones came.
     pub expected_attach_type: u32,
     /// Instructions, 8 bytes each, in the host's byte order, with descriptors in place.
     pub insns: &'a [u8],

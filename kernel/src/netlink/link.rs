@@ -197,8 +197,9 @@ pub struct XdpRequest<'a> {
     pub ifindex: u32,
     /// The program; `None` detaches.
     pub program: Option<BorrowedFd<'a>>,
-    /// The mode; `None` leaves it to the kernel, which takes native if the driver has `ndo_bpf`, else
-    /// generic, and never falls back from one to the other.
+    /// The mode. `None` leaves it to the kernel, which takes native if the driver has `ndo_bpf`, else
+    /// generic, and never falls back from one to the other. Detaching so is a trap: where the driver
+    /// has `ndo_bpf` and the program is in generic mode, it succeeds and changes nothing.
     pub mode: Option<Mode>,
     /// What may be there already.
     pub expected: Expected<'a>,

@@ -22,13 +22,6 @@ use crate::network::ifindex;
 /// A path in the BPF file system with nothing there; what is pinned there ends with this.
 pub(crate) struct PinPath(PathBuf);
 
-/// Whether this process may pin. Else the caller has to return.
-pub(crate) fn require_pins() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let mounted = mounts.contains(" /sys/fs/bpf bpf ");
-    require_root() && require(mounted, "needs a BPF file system at /sys/fs/bpf")
-}
-
 impl PinPath {
     /// A path of its own for each call.
     pub(crate) fn new(tag: &str) -> Self {
@@ -52,6 +45,13 @@ impl Drop for PinPath {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// Whether this process may pin. Else the caller has to return.
+pub(crate) fn require_pins() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounted = mounts.contains(" /sys/fs/bpf bpf ");
+    require_root() && require(mounted, "needs a BPF file system at /sys/fs/bpf")
 }
 
 /// Set in the process that counts its descriptors.

@@ -157,43 +157,41 @@ impl Socket {
         operation: Operation,
         each: &mut dyn FnMut(&Message<'_>) -> Parsed<()>,
     ) -> Result<End> {
-        let (port, sequence) = (self.port, self.sequence);
-        let mut interrupted = false;
-        let mut end: Option<Ack> = None;
+        let mut exchange = Exchange::new(self.port, self.sequence);
         let mut deadline = Instant::now() + TIMEOUT;
-        while end.is_none() {
+        loop {
             let mut progress = false;
             self.receive(operation, Some(deadline), |message| {
-                // What is left of an exchange that was given up.
-                if message.port != port || message.sequence != sequence || end.is_some() {
-                    return Ok(());
-                }
-                progress = true;
-                interrupted |= message.flags.contains(NlmF::DUMP_INTR);
-                end = message.ack()?;
-                if end.is_none() {
-                    each(message)?;
-                }
+                progress |= exchange.take(message, each)?;
                 Ok(())
             })?;
-            if progress {
-                deadline = Instant::now() + TIMEOUT;
-            } else if Instant::now() >= deadline {
-                return Err(Error::TimedOut {
-                    operation,
-                    seconds: TIMEOUT.as_secs(),
-                });
+            match exchange.end.take() {
+                Some(Ack { errno: 0, text }) => {
+                    if let Some(malformed) = exchange.malformed {
+                        return Err(malformed.of(operation));
+                    }
+                    return Ok(End {
+                        text,
+                        interrupted: exchange.interrupted,
+                    });
+                }
+                Some(Ack { errno, text }) => {
+                    return Err(Refusal {
+                        ext_ack: text,
+                        ..Refusal::new(operation, Errno(errno))
+                    }
+                    .into());
+                }
+                None if progress => deadline = Instant::now() + TIMEOUT,
+                None if Instant::now() >= deadline => {
+                    return Err(Error::TimedOut {
+                        operation,
+                        seconds: TIMEOUT.as_secs(),
+                    });
+                }
+                None => {}
             }
         }
-        let Ack { errno, text } = end.unwrap_or_default();
-        if errno == 0 {
-            return Ok(End { text, interrupted });
-        }
-        Err(Refusal {
-            ext_ack: text,
-            ..Refusal::new(operation, Errno(errno))
-        }
-        .into())
     }
 
     fn send(
@@ -256,11 +254,52 @@ impl Socket {
     }
 }
 
+/// A request that is being answered.
+struct Exchange {
+    port: u32,
+    sequence: u32,
+    interrupted: bool,
+    end: Option<Ack>,
+    /// What the reader of the answer found wrong. The exchange goes on to its end all the same: the
+    /// kernel refuses a second dump on a socket (EBUSY) before the first has been read.
+    malformed: Option<Malformed>,
+}
+
 /// How an exchange ended, where it ended well.
 struct End {
     text: Option<String>,
     /// NLM_F_DUMP_INTR: the list changed while it was being read.
     interrupted: bool,
+}
+
+impl Exchange {
+    fn new(port: u32, sequence: u32) -> Self {
+        Self {
+            port,
+            sequence,
+            interrupted: false,
+            end: None,
+            malformed: None,
+        }
+    }
+
+    /// Takes one message that arrived, and hands it to `each` where it is part of the answer. False: it is
+    /// of an exchange that was given up, or a notification.
+    fn take(
+        &mut self,
+        message: &Message<'_>,
+        each: &mut dyn FnMut(&Message<'_>) -> Parsed<()>,
+    ) -> Parsed<bool> {
+        if message.port != self.port || message.sequence != self.sequence || self.end.is_some() {
+            return Ok(false);
+        }
+        self.interrupted |= message.flags.contains(NlmF::DUMP_INTR);
+        self.end = message.ack()?;
+        if self.end.is_none() && self.malformed.is_none() {
+            self.malformed = each(message).err();
+        }
+        Ok(true)
+    }
 }
 
 impl Malformed {
@@ -295,5 +334,117 @@ pub(crate) fn wait(
         Ok(ready) => Ok(ready > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(errno) => Err(Refusal::new(operation, errno.into()).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(sequence: u32, kind: u16, flags: NlmF) -> Message<'static> {
+        Message {
+            kind,
+            flags,
+            sequence,
+            port: 9,
+            payload: &[0; 4],
+        }
+    }
+
+    #[test]
+    fn answers_to_other_requests_are_left_alone() {
+        let mut exchange = Exchange::new(9, 2);
+        let mut kinds = Vec::new();
+        let other_port = Message {
+            port: 8,
+            ..message(2, 16, NlmF::empty())
+        };
+        let arrived = [
+            message(1, 16, NlmF::MULTI), // the rest of the dump before
+            message(1, 3, NlmF::MULTI),
+            message(0, 17, NlmF::empty()), // a notification
+            other_port,
+            message(2, 18, NlmF::MULTI),
+            message(2, 3, NlmF::MULTI),
+            message(2, 19, NlmF::MULTI), // nothing comes after the end
+        ];
+        let ours: Vec<bool> = arrived
+            .iter()
+            .map(|message| {
+                let each = &mut |message: &Message<'_>| {
+                    kinds.push(message.kind);
+                    Ok(())
+                };
+                exchange.take(message, each).unwrap()
+            })
+            .collect();
+        assert_eq!(ours, [false, false, false, false, true, true, false]);
+        assert_eq!(kinds, [18]);
+        assert_eq!(exchange.end, Some(Ack::default()));
+        assert!(!exchange.interrupted);
+    }
+
+    #[test]
+    fn one_interrupted_message_makes_the_dump_interrupted() {
+        let mut exchange = Exchange::new(9, 2);
+        for message in [
+            message(2, 16, NlmF::MULTI | NlmF::DUMP_INTR),
+            message(2, 3, NlmF::MULTI),
+        ] {
+            exchange.take(&message, &mut |_| Ok(())).unwrap();
+        }
+        assert!(exchange.interrupted);
+        assert!(exchange.end.is_some());
+    }
+
+    #[test]
+    fn a_silent_socket_times_out() {
+        let mut socket = Socket::open(NlFamily::Route).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let received = socket.receive(Operation::Watch, Some(deadline), |_| Ok(()));
+        assert_eq!(received, Ok(None));
+        assert!(Instant::now() >= deadline);
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_leaves_the_socket_usable() {
+        let mut socket = Socket::open(NlFamily::Route).unwrap();
+        let get_link = [0; 16];
+        for _ in 0..3 {
+            let broken = socket.dump(Operation::GetLink, libc::RTM_GETLINK, &get_link, |_| {
+                Err::<Option<()>, _>(Malformed("told by the test".to_owned()))
+            });
+            assert_eq!(
+                broken.unwrap_err().to_string(),
+                "read network interfaces: malformed answer: told by the test"
+            );
+            let kinds = socket
+                .dump(
+                    Operation::GetLink,
+                    libc::RTM_GETLINK,
+                    &get_link,
+                    |message| Ok(Some(message.kind)),
+                )
+                .unwrap();
+            assert!(!kinds.is_empty());
+            assert!(kinds.iter().all(|kind| *kind == libc::RTM_NEWLINK));
+        }
+    }
+
+    #[test]
+    fn the_kernels_words_come_with_the_refusal() {
+        let mut socket = Socket::open(NlFamily::Route).unwrap();
+        // Strict checking: a dump has no use for a change mask.
+        let mut header = [0; 16];
+        header[12] = 1;
+        let refused = socket.dump(Operation::GetLink, libc::RTM_GETLINK, &header, |_| {
+            Ok(Some(()))
+        });
+        let error = refused.unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::EINVAL));
+        assert_eq!(
+            error.refusal().unwrap().ext_ack.as_deref(),
+            Some("Invalid values in header for link dump request")
+        );
     }
 }

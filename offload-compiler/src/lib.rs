@@ -1,4 +1,5 @@
 //! eBPF object -> program -> CFG -> checked -> lowered eBPF. Pure: opens no file and makes no system call.
 
+pub mod interp;
 pub mod isa;
 pub mod object;

@@ -6,6 +6,8 @@ use super::{
     AtomicOp, Code, DecodeErrorKind, Insn, Instruction, Reg, ReservedField, Size, assemble,
 };
 use super::{DecodeError, Imm64, text};
+use DecodeErrorKind as Kind;
+use ReservedField::{Dst, Imm, Off, Src};
 
 /// Slots near the border of what decodes: each opcode with field values that some instruction uses.
 fn slots_of_interest() -> impl Iterator<Item = Insn> {
@@ -112,8 +114,6 @@ fn reserved_fields_are_refused_as_the_kernel_does() {
         off,
         imm,
     };
-    use DecodeErrorKind as Kind;
-    use ReservedField::{Dst, Imm, Off, Src};
     for (slot, kind) in [
         (slot(0xb7, 1, 1, 0, 0), Kind::Reserved(Src)),
         (slot(0xbf, 1, 1, 0, 5), Kind::Reserved(Imm)),

@@ -162,6 +162,26 @@ fn an_alternative_name_finds_the_interface() {
 }
 
 #[test]
+fn the_peer_in_another_namespace_is_found() {
+    if !require_root() {
+        return;
+    }
+    let (here, there) = (Netns::new("peer-here"), Netns::new("peer-there"));
+    here.ip(&format!(
+        "link add far0 type veth peer name near0 mtu 9000 netns {}",
+        there.name()
+    ));
+    here.inside(|| {
+        let mut route = Route::open().unwrap();
+        let far = route.link_by_name("far0").unwrap();
+        let peer = route
+            .link_in_netns(far.lower_netns.unwrap(), far.lower.unwrap())
+            .unwrap();
+        assert_eq!((peer.name.as_str(), peer.mtu), ("near0", 9000));
+    });
+}
+
+#[test]
 fn attached_programs_are_listed_by_mode() {
     if !require_root() {
         return;

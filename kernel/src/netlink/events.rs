@@ -9,7 +9,8 @@ use neli::consts::socket::NlFamily;
 use super::attr::Parsed;
 use super::ethtool;
 use super::family::Family;
-use super::link::{self, Link, Route};
+use super::link::parse::parse_message;
+use super::link::{Link, Route};
 use super::message::Message;
 use super::netdev::{self, Netdev, NetdevFeatures};
 use super::socket::{self, Socket};
@@ -110,7 +111,7 @@ impl Watch {
         }
         if let Some(settings) = &mut self.settings {
             lost |= drain(settings, |message| {
-                let ifindex = ethtool::parse_notification(message)?;
+                let ifindex = ethtool::parse::parse_notification(message)?;
                 waiting.extend(ifindex.map(|ifindex| Event::Settings { ifindex }));
                 Ok(())
             })?;
@@ -175,7 +176,7 @@ fn discard(socket: &mut Socket) -> Result<()> {
 }
 
 fn parse_link_event(message: &Message<'_>) -> Parsed<Option<Event>> {
-    let link = link::parse_message(message)?;
+    let link = parse_message(message)?;
     Ok(link.map(|link| match message.kind {
         libc::RTM_DELLINK => Event::LinkDeleted {
             ifindex: link.ifindex,

@@ -231,6 +231,18 @@ pub enum GlobalError {
         /// The number given.
         value: i128,
     },
+    /// The zero-initialised section that the variable is in is too large to be given content.
+    #[error(
+        "global variable '{name}' lies in a section of {bytes} zero bytes; content is given to at most {limit}"
+    )]
+    SectionTooLarge {
+        /// The variable.
+        name: String,
+        /// Bytes of the section.
+        bytes: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The variable is not a plain integer, so only bytes can be given.
     #[error(
         "global variable '{name}' is no integer of 1, 2, 4 or 8 bytes (it has {size}); give its bytes"

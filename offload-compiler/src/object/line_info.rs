@@ -1,5 +1,8 @@
 //! Source lines of instructions.
 
+use super::btf::Btf;
+use super::btf_ext::LineInfo;
+
 /// Where an instruction comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceLine {
@@ -11,4 +14,43 @@ pub struct SourceLine {
     pub column: u32,
     /// The line's text, without its end.
     pub text: String,
+}
+
+/// The lines of a linked program, ascending by its slots.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lines {
+    /// `insn` counts from the start of the linked program.
+    records: Vec<LineInfo>,
+    strings: Option<Btf>,
+}
+
+impl Lines {
+    pub(super) fn new(records: Vec<LineInfo>, strings: Option<&Btf>) -> Self {
+        Self {
+            records,
+            strings: strings.cloned(),
+        }
+    }
+
+    /// The line of the last record at or before a slot, if it is not before `from`.
+    pub(super) fn at(&self, slot: usize, from: usize) -> Option<SourceLine> {
+        let after = self
+            .records
+            .partition_point(|record| record.insn as usize <= slot);
+        let record = self.records.get(after.checked_sub(1)?)?;
+        if (record.insn as usize) < from {
+            return None;
+        }
+        let strings = self.strings.as_ref()?;
+        Some(SourceLine {
+            file: strings.text(record.file)?.into_owned(),
+            line: record.line_and_column >> 10,
+            column: record.line_and_column & 0x3ff,
+            text: strings
+                .text(record.text)
+                .unwrap_or_default()
+                .trim_end()
+                .to_owned(),
+        })
+    }
 }

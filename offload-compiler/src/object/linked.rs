@@ -2,7 +2,7 @@
 
 use crate::isa::Insn;
 
-use super::line_info::SourceLine;
+use super::line_info::{Lines, SourceLine};
 
 /// A linked program: subprograms appended, CO-RE and externs resolved.
 #[derive(Debug, Clone, Default)]
@@ -15,9 +15,9 @@ pub struct Linked {
     pub maps: Vec<usize>,
     /// The functions, in the order of `insns`; the program itself is first.
     pub functions: Vec<LinkedFunction>,
-    /// `func_info` for the kernel: records of type [`RawInfo::record_size`] bytes, offsets in slots.
+    /// `func_info` for the kernel, one record a function, if every function has one. Needs the object's BTF loaded.
     pub func_info: Option<RawInfo>,
-    /// `line_info` for the kernel.
+    /// `line_info` for the kernel, if every function starts with a line. Needs the object's BTF loaded.
     pub line_info: Option<RawInfo>,
     /// Indices into [`Environment::modules`](super::Environment::modules) whose BTF the code's kernel calls need.
     /// The load's `fd_array` is: 0, then the BTF fd of each of these.
@@ -26,8 +26,7 @@ pub struct Linked {
     pub kconfig: Option<Vec<u8>>,
     /// Instructions that cannot work on this kernel and were made to fail verification if ever reached.
     pub poisoned: Vec<Poisoned>,
-    pub(crate) lines: Vec<SourceLine>,
-    pub(crate) line_of: Vec<(usize, usize)>,
+    pub(super) lines: Lines,
 }
 
 /// A place for a file descriptor.
@@ -116,13 +115,8 @@ impl Linked {
     }
 
     /// The source line that a slot was compiled from.
-    pub fn source_line(&self, insn: usize) -> Option<&SourceLine> {
-        let after = self.line_of.partition_point(|&(start, _)| start <= insn);
-        let &(start, line) = self.line_of.get(after.checked_sub(1)?)?;
-        let function = self.function_at(insn)?;
-        (start >= function.start)
-            .then(|| self.lines.get(line))
-            .flatten()
+    pub fn source_line(&self, insn: usize) -> Option<SourceLine> {
+        self.lines.at(insn, self.function_at(insn)?.start)
     }
 
     /// The function that a slot is in.

@@ -115,6 +115,26 @@ pub mod map_kind {
 }
 
 impl MapDef {
+    pub(super) fn new(name: String, origin: MapOrigin) -> Self {
+        Self {
+            name,
+            kind: 0,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 0,
+            flags: 0,
+            numa_node: 0,
+            map_extra: 0,
+            pin_by_name: false,
+            key_type_id: 0,
+            value_type_id: 0,
+            inner: None,
+            content: MapContent::None,
+            origin,
+            freeze: false,
+        }
+    }
+
     /// The `max_entries` to create the map with: a perf event array declared with 0 gets one entry a
     /// possible CPU, a ring buffer is rounded up to a power of two of pages; others stay as declared.
     pub fn max_entries_on(&self, possible_cpus: u32, page_size: u32) -> u32 {

@@ -1,75 +1,428 @@
 //! BTF, the BPF type format (Documentation/bpf/btf.rst, Linux 6.12): reading, searching, and writing for the kernel.
 
+mod edit;
+mod kernel;
+mod names;
+mod parse;
+mod records;
 mod types;
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+pub use records::Records;
 pub use types::{
     BtfFeatures, Enumerator, FuncLinkage, Kind, Member, Param, Type, TypeBody, VarLinkage,
     VarSecinfo,
 };
 
-use super::error::BtfError;
+pub(super) use edit::word;
+pub(super) use names::essential;
+
+use names::{NameIndex, essential_len};
+use records::Words;
+
+/// Longest name of a type or member that is read; the kernel takes at most 511 characters.
+const MAX_NAME: usize = 1024;
+
+/// How far wrappers (typedefs, `const`, arrays) are followed; real types stay under ten.
+const MAX_DEPTH: usize = 64;
+
+/// Bytes of a pointer in eBPF.
+const POINTER_SIZE: u32 = 8;
 
 /// Type information: of an object, of the kernel, or of a kernel module on top of the kernel's.
-#[derive(Debug, Clone)]
-pub struct Btf {}
+/// A clone shares the bytes.
+#[derive(Clone)]
+pub struct Btf {
+    base: Option<Box<Btf>>,
+    own: Arc<Part>,
+}
+
+/// The types and strings that one BTF itself holds.
+#[derive(Clone)]
+struct Part {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    /// Where each type starts in `types`.
+    offsets: Vec<u32>,
+    /// The id of the first type.
+    first_id: u32,
+    /// The offset of the first string.
+    first_string: u32,
+    index: OnceLock<NameIndex>,
+}
+
+/// A type as it lies in the bytes.
+#[derive(Clone, Copy)]
+struct Raw<'a> {
+    name: u32,
+    info: u32,
+    /// A size or a type id.
+    word: u32,
+    extra: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    fn kind(self) -> Kind {
+        Kind::from_number((self.info >> 24 & 0x1f) as u8).unwrap_or(Kind::Void)
+    }
+
+    fn flag(self) -> bool {
+        self.info >> 31 != 0
+    }
+
+    fn extra(self) -> Words<'a> {
+        Words(self.extra)
+    }
+}
 
 impl Btf {
     /// Reads and checks BTF with nothing below it. Names are indexed only when something is looked up.
-    pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Self, BtfError> {
-        let _ = bytes.into();
-        todo!("API first")
+    pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Self, super::BtfError> {
+        parse::parse(bytes.into(), None)
     }
 
     /// Reads a kernel module's BTF, whose type ids and strings continue those of `base`.
-    pub fn parse_split(bytes: impl Into<Vec<u8>>, base: &Self) -> Result<Self, BtfError> {
-        let _ = (bytes.into(), base);
-        todo!("API first")
+    pub fn parse_split(bytes: impl Into<Vec<u8>>, base: &Self) -> Result<Self, super::BtfError> {
+        parse::parse(bytes.into(), Some(Box::new(base.clone())))
     }
 
     /// One more than the highest type id, base included. Type 0 is `void`.
     pub fn type_count(&self) -> u32 {
-        todo!("API first")
+        self.own.first_id + self.own.offsets.len() as u32
+    }
+
+    /// The first type id that is not the base's.
+    pub fn first_own_id(&self) -> u32 {
+        self.own.first_id
     }
 
     /// A type; `None` if there is none of this id.
     pub fn get(&self, id: u32) -> Option<Type<'_>> {
-        let _ = id;
-        todo!("API first")
+        if id == 0 {
+            return Some(Type {
+                id,
+                name: "",
+                body: TypeBody::Void,
+            });
+        }
+        let raw = self.raw(id)?;
+        Some(Type {
+            id,
+            name: self.string(raw.name).unwrap_or_default(),
+            body: self.body(raw),
+        })
     }
 
-    /// The string at an offset of the string section; `None` outside of it or if not UTF-8.
+    /// The kind of a type; `Void` where there is none of this id.
+    pub fn kind(&self, id: u32) -> Kind {
+        self.raw(id).map_or(Kind::Void, Raw::kind)
+    }
+
+    /// The name of a type; empty where it has none.
+    pub fn name(&self, id: u32) -> &str {
+        self.raw(id)
+            .and_then(|raw| self.string(raw.name))
+            .unwrap_or_default()
+    }
+
+    /// The name at an offset of the string section; `None` outside of it, if not UTF-8, or if longer than 1 KiB.
     pub fn string(&self, offset: u32) -> Option<&str> {
-        let _ = offset;
-        todo!("API first")
+        std::str::from_utf8(self.string_bytes(offset, MAX_NAME)?).ok()
+    }
+
+    /// Text at an offset of the string section, such as a source line: cut after 4 KiB, with what is not
+    /// UTF-8 replaced.
+    pub fn text(&self, offset: u32) -> Option<Cow<'_, str>> {
+        const MAX_TEXT: usize = 4096;
+        let rest = self.strings_from(offset)?;
+        let rest = &rest[..rest.len().min(MAX_TEXT)];
+        let end = rest.iter().position(|&byte| byte == 0);
+        Some(String::from_utf8_lossy(&rest[..end.unwrap_or(rest.len())]))
     }
 
     /// The first type of this kind and name.
     pub fn find(&self, kind: Kind, name: &str) -> Option<u32> {
-        let _ = (kind, name);
-        todo!("API first")
+        let in_base = self.base.as_ref().and_then(|base| base.find(kind, name));
+        in_base.or_else(|| self.find_own(kind, name))
+    }
+
+    /// As [`Btf::find`], without the base.
+    pub fn find_own(&self, kind: Kind, name: &str) -> Option<u32> {
+        let essential = essential(name);
+        self.index()
+            .chain(essential.as_bytes())
+            .find(|&id| self.kind(id) == kind && self.name_bytes(id) == name.as_bytes())
+    }
+
+    /// All types of an essential name, without the base, ascending.
+    pub(super) fn candidates<'a>(&'a self, essential: &'a str) -> impl Iterator<Item = u32> + 'a {
+        self.index().chain(essential.as_bytes()).filter(move |&id| {
+            let name = self.name_bytes(id);
+            name.get(..essential_len(name)) == Some(essential.as_bytes())
+        })
     }
 
     /// The type behind `const`, `volatile`, `restrict`, typedefs and type tags.
     pub fn resolve(&self, id: u32) -> u32 {
-        let _ = id;
-        todo!("API first")
+        let mut id = id;
+        for _ in 0..MAX_DEPTH {
+            match self.raw(id) {
+                Some(raw) if raw.kind().is_wrapper() => id = raw.word,
+                _ => return id,
+            }
+        }
+        0
     }
 
     /// Bytes that a value of the type takes; `None` for what has no size, or one over `u32`.
     pub fn size_of(&self, id: u32) -> Option<u32> {
-        let _ = id;
-        todo!("API first")
+        let mut id = id;
+        let mut count = 1_u32;
+        for _ in 0..MAX_DEPTH {
+            let raw = self.raw(id)?;
+            match raw.kind() {
+                Kind::Int
+                | Kind::Struct
+                | Kind::Union
+                | Kind::Enum
+                | Kind::Enum64
+                | Kind::Float
+                | Kind::Datasec => return count.checked_mul(raw.word),
+                Kind::Ptr => return count.checked_mul(POINTER_SIZE),
+                Kind::Array => {
+                    id = raw.extra().at(0);
+                    count = count.checked_mul(raw.extra().at(2))?;
+                }
+                Kind::Var => id = raw.word,
+                kind if kind.is_wrapper() => id = raw.word,
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// The type in C, such as `struct iphdr *`.
     pub fn c_name(&self, id: u32) -> String {
-        let _ = id;
-        todo!("API first")
+        let mut suffix = String::new();
+        let mut id = id;
+        for _ in 0..MAX_DEPTH {
+            let Some(ty) = self.get(id) else { break };
+            let named = |keyword: &str| {
+                let name = if ty.name.is_empty() { "{...}" } else { ty.name };
+                format!("{keyword}{name}{suffix}")
+            };
+            id = match ty.body {
+                TypeBody::Void => return format!("void{suffix}"),
+                TypeBody::Ptr(to) => {
+                    suffix.insert_str(0, if suffix.starts_with('*') { "*" } else { " *" });
+                    to
+                }
+                TypeBody::Array { element, count } => {
+                    suffix.push_str(&format!("[{count}]"));
+                    element
+                }
+                TypeBody::Const(to)
+                | TypeBody::Volatile(to)
+                | TypeBody::Restrict(to)
+                | TypeBody::TypeTag(to) => to,
+                TypeBody::Struct { .. } | TypeBody::Fwd { union: false } => {
+                    return named("struct ");
+                }
+                TypeBody::Union { .. } | TypeBody::Fwd { union: true } => return named("union "),
+                TypeBody::Enum { .. } => return named("enum "),
+                TypeBody::FuncProto { .. } => return format!("function{suffix}"),
+                _ => return named(""),
+            };
+        }
+        format!("?{suffix}")
     }
 
-    /// The bytes for `BPF_BTF_LOAD`, with what the kernel does not know rewritten as libbpf does.
-    pub fn to_kernel_bytes(&self, features: BtfFeatures) -> Vec<u8> {
-        let _ = features;
-        todo!("API first")
+    fn body<'a>(&'a self, raw: Raw<'a>) -> TypeBody<'a> {
+        let word = raw.word;
+        let extra = raw.extra();
+        match raw.kind() {
+            Kind::Void => TypeBody::Void,
+            Kind::Int => {
+                let encoding = extra.at(0);
+                TypeBody::Int {
+                    size: word,
+                    signed: encoding & 1 << 24 != 0,
+                    char: encoding & 1 << 25 != 0,
+                    bool: encoding & 1 << 26 != 0,
+                    bit_offset: (encoding >> 16) as u8,
+                    bits: encoding as u8,
+                }
+            }
+            Kind::Ptr => TypeBody::Ptr(word),
+            Kind::Array => TypeBody::Array {
+                element: extra.at(0),
+                count: extra.at(2),
+            },
+            Kind::Struct => TypeBody::Struct {
+                size: word,
+                members: self.members(raw),
+            },
+            Kind::Union => TypeBody::Union {
+                size: word,
+                members: self.members(raw),
+            },
+            Kind::Enum | Kind::Enum64 => TypeBody::Enum {
+                size: word,
+                signed: raw.flag(),
+                values: self.values(raw),
+            },
+            Kind::Fwd => TypeBody::Fwd { union: raw.flag() },
+            Kind::Typedef => TypeBody::Typedef(word),
+            Kind::Volatile => TypeBody::Volatile(word),
+            Kind::Const => TypeBody::Const(word),
+            Kind::Restrict => TypeBody::Restrict(word),
+            Kind::TypeTag => TypeBody::TypeTag(word),
+            Kind::Func => TypeBody::Func {
+                proto: word,
+                linkage: match raw.info & 0xffff {
+                    0 => FuncLinkage::Static,
+                    1 => FuncLinkage::Global,
+                    _ => FuncLinkage::Extern,
+                },
+            },
+            Kind::FuncProto => TypeBody::FuncProto {
+                returns: word,
+                params: Records::new(self, raw.extra, 8, |btf, words| Param {
+                    name: btf.string(words.at(0)).unwrap_or_default(),
+                    type_id: words.at(1),
+                }),
+            },
+            Kind::Var => TypeBody::Var {
+                type_id: word,
+                linkage: match extra.at(0) {
+                    0 => VarLinkage::Static,
+                    1 => VarLinkage::Global,
+                    _ => VarLinkage::Extern,
+                },
+            },
+            Kind::Datasec => TypeBody::Datasec {
+                size: word,
+                vars: Records::new(self, raw.extra, 12, |_, words| VarSecinfo {
+                    type_id: words.at(0),
+                    offset: words.at(1),
+                    size: words.at(2),
+                }),
+            },
+            Kind::Float => TypeBody::Float { size: word },
+            Kind::DeclTag => TypeBody::DeclTag {
+                type_id: word,
+                component: extra.at(0) as i32,
+            },
+        }
+    }
+
+    fn members<'a>(&'a self, raw: Raw<'a>) -> Records<'a, Member<'a>> {
+        fn plain<'a>(btf: &'a Btf, words: Words<'a>) -> Member<'a> {
+            Member {
+                name: btf.string(words.at(0)).unwrap_or_default(),
+                type_id: words.at(1),
+                bit_offset: words.at(2),
+                bit_size: 0,
+            }
+        }
+        fn with_bit_fields<'a>(btf: &'a Btf, words: Words<'a>) -> Member<'a> {
+            Member {
+                bit_offset: words.at(2) & 0x00ff_ffff,
+                bit_size: (words.at(2) >> 24) as u8,
+                ..plain(btf, words)
+            }
+        }
+        let read = if raw.flag() { with_bit_fields } else { plain };
+        Records::new(self, raw.extra, 12, read)
+    }
+
+    fn values<'a>(&'a self, raw: Raw<'a>) -> Records<'a, Enumerator<'a>> {
+        fn narrow<'a>(btf: &'a Btf, words: Words<'a>) -> Enumerator<'a> {
+            Enumerator {
+                name: btf.string(words.at(0)).unwrap_or_default(),
+                value: i128::from(words.at(1)),
+            }
+        }
+        fn narrow_signed<'a>(btf: &'a Btf, words: Words<'a>) -> Enumerator<'a> {
+            Enumerator {
+                value: i128::from(words.at(1) as i32),
+                ..narrow(btf, words)
+            }
+        }
+        fn wide<'a>(btf: &'a Btf, words: Words<'a>) -> Enumerator<'a> {
+            Enumerator {
+                name: btf.string(words.at(0)).unwrap_or_default(),
+                value: i128::from(u64::from(words.at(2)) << 32 | u64::from(words.at(1))),
+            }
+        }
+        fn wide_signed<'a>(btf: &'a Btf, words: Words<'a>) -> Enumerator<'a> {
+            let unsigned = wide(btf, words);
+            Enumerator {
+                value: i128::from(unsigned.value as i64),
+                ..unsigned
+            }
+        }
+        match (raw.kind(), raw.flag()) {
+            (Kind::Enum64, false) => Records::new(self, raw.extra, 12, wide),
+            (Kind::Enum64, true) => Records::new(self, raw.extra, 12, wide_signed),
+            (_, false) => Records::new(self, raw.extra, 8, narrow),
+            (_, true) => Records::new(self, raw.extra, 8, narrow_signed),
+        }
+    }
+
+    fn raw(&self, id: u32) -> Option<Raw<'_>> {
+        let Some(position) = id.checked_sub(self.own.first_id) else {
+            return self.base.as_ref()?.raw(id);
+        };
+        let start = *self.own.offsets.get(position as usize)? as usize;
+        let rest = self.own.types.get(start..)?;
+        let header = Words(rest.get(..12)?);
+        let raw = Raw {
+            name: header.at(0),
+            info: header.at(1),
+            word: header.at(2),
+            extra: &[],
+        };
+        let extra = raw.kind().extra_bytes(raw.info as usize & 0xffff);
+        Some(Raw {
+            extra: rest.get(12..12 + extra)?,
+            ..raw
+        })
+    }
+
+    fn name_bytes(&self, id: u32) -> &[u8] {
+        self.raw(id)
+            .and_then(|raw| self.string_bytes(raw.name, MAX_NAME))
+            .unwrap_or_default()
+    }
+
+    fn string_bytes(&self, offset: u32, longest: usize) -> Option<&[u8]> {
+        let rest = self.strings_from(offset)?;
+        let rest = &rest[..rest.len().min(longest + 1)];
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        Some(&rest[..end])
+    }
+
+    fn strings_from(&self, offset: u32) -> Option<&[u8]> {
+        match offset.checked_sub(self.own.first_string) {
+            Some(own) => self.own.strings.get(own as usize..),
+            None => self.base.as_ref()?.strings_from(offset),
+        }
+    }
+
+    fn index(&self) -> &NameIndex {
+        self.own.index.get_or_init(|| NameIndex::build(self))
+    }
+}
+
+impl fmt::Debug for Btf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Btf")
+            .field("types", &self.own.offsets.len())
+            .field("first_id", &self.own.first_id)
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! The types that BTF describes.
 
+use super::records::Records;
+
 /// `BTF_KIND_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -75,14 +77,14 @@ pub enum TypeBody<'a> {
         /// Bytes.
         size: u32,
         /// Its members.
-        members: Vec<Member<'a>>,
+        members: Records<'a, Member<'a>>,
     },
     /// A union.
     Union {
         /// Bytes.
         size: u32,
         /// Its members.
-        members: Vec<Member<'a>>,
+        members: Records<'a, Member<'a>>,
     },
     /// An enumeration, of 32-bit or 64-bit kind.
     Enum {
@@ -91,7 +93,7 @@ pub enum TypeBody<'a> {
         /// Whether values are signed.
         signed: bool,
         /// Its values.
-        values: Vec<Enumerator<'a>>,
+        values: Records<'a, Enumerator<'a>>,
     },
     /// A structure or union that is only declared.
     Fwd {
@@ -120,7 +122,7 @@ pub enum TypeBody<'a> {
         /// What it returns.
         returns: u32,
         /// Its parameters.
-        params: Vec<Param<'a>>,
+        params: Records<'a, Param<'a>>,
     },
     /// A global variable.
     Var {
@@ -134,7 +136,7 @@ pub enum TypeBody<'a> {
         /// Bytes.
         size: u32,
         /// Its variables, ascending by offset.
-        vars: Vec<VarSecinfo>,
+        vars: Records<'a, VarSecinfo>,
     },
     /// A floating point number.
     Float {
@@ -214,7 +216,74 @@ pub enum VarLinkage {
     Extern,
 }
 
-/// What a kernel's BTF loader knows. All is known since Linux 6.0; the default is a modern kernel.
+impl Kind {
+    /// The kind of a number; `None` for one that this reader does not know.
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        const ALL: [Kind; 20] = [
+            Kind::Void,
+            Kind::Int,
+            Kind::Ptr,
+            Kind::Array,
+            Kind::Struct,
+            Kind::Union,
+            Kind::Enum,
+            Kind::Fwd,
+            Kind::Typedef,
+            Kind::Volatile,
+            Kind::Const,
+            Kind::Restrict,
+            Kind::Func,
+            Kind::FuncProto,
+            Kind::Var,
+            Kind::Datasec,
+            Kind::Float,
+            Kind::DeclTag,
+            Kind::TypeTag,
+            Kind::Enum64,
+        ];
+        ALL.get(number as usize).copied()
+    }
+
+    /// Whether this is a structure or a union.
+    pub fn is_composite(self) -> bool {
+        matches!(self, Self::Struct | Self::Union)
+    }
+
+    /// Whether this is an enumeration of either width.
+    pub fn is_enum(self) -> bool {
+        matches!(self, Self::Enum | Self::Enum64)
+    }
+
+    /// Whether a type of this kind only wraps another: modifiers and typedefs.
+    pub fn is_wrapper(self) -> bool {
+        matches!(
+            self,
+            Self::Typedef | Self::Volatile | Self::Const | Self::Restrict | Self::TypeTag
+        )
+    }
+
+    /// Bytes after the 12 that every type has, for `vlen` entries.
+    pub(super) fn extra_bytes(self, vlen: usize) -> usize {
+        match self {
+            Self::Int | Self::Var | Self::DeclTag => 4,
+            Self::Array => 12,
+            Self::Struct | Self::Union | Self::Datasec | Self::Enum64 => vlen * 12,
+            Self::Enum | Self::FuncProto => vlen * 8,
+            Self::Void
+            | Self::Ptr
+            | Self::Fwd
+            | Self::Typedef
+            | Self::Volatile
+            | Self::Const
+            | Self::Restrict
+            | Self::Func
+            | Self::Float
+            | Self::TypeTag => 0,
+        }
+    }
+}
+
+/// What a kernel's BTF loader knows. All is known since Linux 6.9; the default is a modern kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BtfFeatures {
     /// `BTF_KIND_FUNC` and `FUNC_PROTO` (5.0).
@@ -231,6 +300,8 @@ pub struct BtfFeatures {
     pub type_tag: bool,
     /// `BTF_KIND_ENUM64` and signed enumerations (6.0).
     pub enum64: bool,
+    /// Data sections whose names start with `?` (6.9).
+    pub odd_datasec_names: bool,
 }
 
 impl Default for BtfFeatures {
@@ -252,6 +323,7 @@ impl BtfFeatures {
             decl_tag: since(5, 16),
             type_tag: since(5, 17),
             enum64: since(6, 0),
+            odd_datasec_names: since(6, 9),
         }
     }
 }

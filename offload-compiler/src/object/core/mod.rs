@@ -1,0 +1,236 @@
+//! CO-RE: making code that was compiled against one kernel's types fit another's
+//! (tools/lib/bpf/relo_core.c, Linux 6.12, is the reference for every rule here).
+
+mod compatible;
+mod patch;
+mod spec;
+mod value;
+
+use std::collections::HashMap;
+
+use super::btf::{Btf, Kind, essential};
+use super::btf_ext::CoreRelocation;
+use super::environment::Environment;
+
+pub(super) use compatible::types_are_compatible;
+pub(super) use patch::{POISON, patch};
+
+use compatible::Budget;
+use spec::Spec;
+use value::Value;
+
+/// What is relocated (`enum bpf_core_relo_kind`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aspect {
+    FieldByteOffset,
+    FieldByteSize,
+    FieldExists,
+    FieldSigned,
+    FieldLeftShift,
+    FieldRightShift,
+    TypeIdLocal,
+    TypeIdTarget,
+    TypeExists,
+    TypeSize,
+    EnumeratorExists,
+    EnumeratorValue,
+    TypeMatches,
+}
+
+impl Aspect {
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        const ALL: [Aspect; 13] = [
+            Aspect::FieldByteOffset,
+            Aspect::FieldByteSize,
+            Aspect::FieldExists,
+            Aspect::FieldSigned,
+            Aspect::FieldLeftShift,
+            Aspect::FieldRightShift,
+            Aspect::TypeIdLocal,
+            Aspect::TypeIdTarget,
+            Aspect::TypeExists,
+            Aspect::TypeSize,
+            Aspect::EnumeratorExists,
+            Aspect::EnumeratorValue,
+            Aspect::TypeMatches,
+        ];
+        ALL.get(number as usize).copied()
+    }
+
+    fn is_of_field(self) -> bool {
+        matches!(
+            self,
+            Self::FieldByteOffset
+                | Self::FieldByteSize
+                | Self::FieldExists
+                | Self::FieldSigned
+                | Self::FieldLeftShift
+                | Self::FieldRightShift
+        )
+    }
+
+    fn is_of_type(self) -> bool {
+        matches!(
+            self,
+            Self::TypeIdLocal
+                | Self::TypeIdTarget
+                | Self::TypeExists
+                | Self::TypeSize
+                | Self::TypeMatches
+        )
+    }
+}
+
+/// What a relocation comes to on a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Resolution {
+    /// What the compiler wrote, which the instruction must hold...
+    pub(super) before: u64,
+    /// ... unless compilers may differ about it.
+    pub(super) check_before: bool,
+    /// What the kernel wants; `None` if the kernel lacks it, and the instruction must not be reached.
+    pub(super) after: Option<u64>,
+    /// Bytes of the field, in the object and in the kernel, where memory is accessed; 0 otherwise.
+    pub(super) size_before: u32,
+    pub(super) size_after: u32,
+    /// The field's size changed and its type is none that can be read in another size.
+    pub(super) size_is_fixed: bool,
+}
+
+/// Why a relocation cannot be resolved at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The kernel's BTF is needed and there is none.
+    NoKernelBtf,
+    /// The object, or the kernel for this object, is wrong.
+    Bad(String),
+}
+
+/// Resolves the relocations of one program against one kernel.
+pub(super) struct Resolver<'a> {
+    local: &'a Btf,
+    environment: &'a Environment<'a>,
+    /// Kernel types for a type of the object. Shrinks to those that matched, as later relocations of the
+    /// same type must agree with earlier ones.
+    candidates: HashMap<u32, Vec<(&'a Btf, u32)>>,
+    budget: Budget,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(local: &'a Btf, environment: &'a Environment<'a>) -> Self {
+        Self {
+            local,
+            environment,
+            candidates: HashMap::new(),
+            budget: Budget::new(),
+        }
+    }
+
+    /// What a relocation is about, for messages: `struct sk_buff.len`.
+    pub(super) fn describe(&mut self, relocation: &CoreRelocation) -> String {
+        let name = self.local.c_name(relocation.type_id);
+        match Aspect::from_number(relocation.kind)
+            .map(|aspect| Spec::parse(self.local, relocation, aspect, &mut self.budget))
+        {
+            Some(Ok(spec)) => format!("{name}{}", spec.path()),
+            _ => name,
+        }
+    }
+
+    pub(super) fn resolve(&mut self, relocation: &CoreRelocation) -> Result<Resolution, Failure> {
+        let aspect = Aspect::from_number(relocation.kind)
+            .ok_or_else(|| Failure::Bad(format!("its kind {} is not known", relocation.kind)))?;
+        let local =
+            Spec::parse(self.local, relocation, aspect, &mut self.budget).map_err(Failure::Bad)?;
+        if aspect == Aspect::TypeIdLocal {
+            let id = u64::from(relocation.type_id);
+            return Ok(Resolution {
+                before: id,
+                check_before: false,
+                after: Some(id),
+                size_before: 0,
+                size_after: 0,
+                size_is_fixed: false,
+            });
+        }
+        let before = Value::of(aspect, &local)
+            .map_err(Failure::Bad)?
+            .ok_or_else(|| Failure::Bad("it has no value even in the object".to_owned()))?;
+
+        let mut matching = Vec::new();
+        let mut found: Option<(u64, Value)> = None;
+        for (btf, id) in self.candidates_of(relocation.type_id)? {
+            let Some(spec) = local
+                .find_in(btf, id, &mut self.budget)
+                .map_err(Failure::Bad)?
+            else {
+                continue;
+            };
+            let Some(value) = Value::of(aspect, &spec).map_err(Failure::Bad)? else {
+                continue;
+            };
+            match &found {
+                Some((bits, first)) if *bits != spec.bit_offset || first.number != value.number => {
+                    return Err(Failure::Bad(format!(
+                        "the kernel has several types '{}' that disagree",
+                        btf.c_name(id)
+                    )));
+                }
+                Some(_) => {}
+                None => found = Some((spec.bit_offset, value)),
+            }
+            matching.push((btf, id));
+        }
+        if !matching.is_empty() {
+            self.candidates.insert(relocation.type_id, matching);
+        }
+        let after = match found {
+            Some((_, value)) => Some(value),
+            None => Value::of_missing(aspect),
+        };
+        Ok(Resolution {
+            before: before.number,
+            check_before: before.certain,
+            size_before: before.size,
+            size_after: after.map_or(0, |after| after.size),
+            size_is_fixed: after
+                .is_some_and(|after| after.size != before.size && !before.resizes_to(after)),
+            after: after.map(|after| after.number),
+        })
+    }
+
+    /// The kernel's types of the same name, flavors aside, and the same kind; the modules' if it has none.
+    fn candidates_of(&mut self, type_id: u32) -> Result<Vec<(&'a Btf, u32)>, Failure> {
+        if let Some(known) = self.candidates.get(&type_id) {
+            return Ok(known.clone());
+        }
+        let name = self.local.name(type_id);
+        if name.is_empty() {
+            return Err(Failure::Bad(
+                "its type has no name to look for in the kernel".to_owned(),
+            ));
+        }
+        let name = essential(name);
+        let kind = self.local.kind(type_id);
+        let search = |btf: &'a Btf| -> Vec<(&'a Btf, u32)> {
+            btf.candidates(name)
+                .filter(|&id| same_kind(kind, btf.kind(id)))
+                .map(|id| (btf, id))
+                .collect()
+        };
+        let kernel = self.environment.kernel_btf.ok_or(Failure::NoKernelBtf)?;
+        let mut found = search(kernel);
+        if found.is_empty() {
+            for module in self.environment.modules {
+                found.extend(search(module.btf));
+            }
+        }
+        self.candidates.insert(type_id, found.clone());
+        Ok(found)
+    }
+}
+
+/// Kinds are compatible if equal, or if both are enumerations of whatever width.
+fn same_kind(local: Kind, target: Kind) -> bool {
+    local == target || local.is_enum() && target.is_enum()
+}

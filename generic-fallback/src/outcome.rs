@@ -27,6 +27,64 @@ pub struct Outcome {
     pub replaced: Option<u32>,
     /// What keeps the program attached.
     pub holder: Option<Holder>,
+    /// The other interface that did not hold, for whose sake this one was taken back (`--atomic`).
+    pub taken_back_for: Option<String>,
+}
+
+/// How an outcome ends, for exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// A rung held.
+    Held,
+    /// Every rung that was allowed was refused or left out, for a reason.
+    Refused,
+    /// A capability is missing.
+    NotPermitted,
+    /// Something broke.
+    Failed,
+}
+
+impl Outcome {
+    /// How it ended.
+    pub fn ending(&self) -> Ending {
+        let failed = self
+            .attempts
+            .iter()
+            .find(|attempt| attempt.result == AttemptResult::Failed);
+        match failed {
+            _ if self.mode.is_some() => Ending::Held,
+            None => Ending::Refused,
+            Some(attempt) if attempt.errno == Some(Errno::EPERM) => Ending::NotPermitted,
+            Some(_) => Ending::Failed,
+        }
+    }
+
+    /// Records that it held and was taken back, because `culprit` did not hold.
+    pub fn take_back(&mut self, culprit: &str) {
+        if self.mode.take().is_none() {
+            return;
+        }
+        self.fell_back = false;
+        self.program_id = None;
+        self.replaced = None;
+        self.holder = None;
+        self.taken_back_for = Some(culprit.to_owned());
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.result = AttemptResult::Refused;
+            attempt.reason = Some(format!(
+                "it held and was taken back, because {culprit} did not hold (--atomic)"
+            ));
+        }
+    }
+
+    /// Whether holding in `mode` is less than what was asked for, or than what was tried.
+    pub(crate) fn below_what_was_asked(&self, mode: Mode) -> bool {
+        let tried_in_vain = self
+            .attempts
+            .iter()
+            .any(|attempt| attempt.result != AttemptResult::Skipped);
+        tried_in_vain || self.wanted != Wanted::Best && self.wanted != Wanted::Mode(mode)
+    }
 }
 
 /// One rung of the ladder and how it ended.
@@ -74,6 +132,13 @@ impl Attempt {
             reason: Some(reason),
             remedy,
         }
+    }
+}
+
+impl Attempt {
+    /// Whether the program could not even be loaded.
+    pub(crate) fn is_refused_load(&self) -> bool {
+        self.step == Step::Load && self.result != AttemptResult::Ok
     }
 }
 

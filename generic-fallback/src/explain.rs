@@ -1,0 +1,281 @@
+//! A refusal of the ladder in words: the probe knows drivers, this knows loads, pins and occupants.
+
+use crate::load::{LoadError, RefusedProgram};
+use crate::occupant::Holder;
+use crate::outcome::{Attempt, AttemptResult, Step};
+use crate::permission;
+use crate::plan::Action;
+use kernel::netlink::link::Mode;
+use kernel::{Errno, Operation};
+use probe::judge::explain::Binding;
+use probe::{Explanation, Facts, Needs, Snapshot, Tried};
+use std::path::Path;
+
+/// On which rung of which interface something was refused.
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) facts: &'a Facts,
+    pub(crate) needs: Needs,
+    pub(crate) mode: Mode,
+}
+
+/// A rung that did not hold.
+pub(crate) struct Refused {
+    pub(crate) attempt: Attempt,
+    /// Whether lower rungs cannot do better: no permission, no interface, a pin that is in the way.
+    pub(crate) ends_the_ladder: bool,
+}
+
+impl Context<'_> {
+    /// A load that was refused, perhaps at a rung above already, where it was the very same.
+    pub(crate) fn load_refused(&self, error: &LoadError, refused_above: bool) -> Refused {
+        if refused_above {
+            let reason = "the same program was refused at the rung above".to_owned();
+            return Refused {
+                attempt: Attempt {
+                    step: Step::Load,
+                    ..Attempt::skipped(self.mode, reason, None)
+                },
+                ends_the_ladder: false,
+            };
+        }
+        let errno = error.errno();
+        let (explanation, message) = self.explain_load(error);
+        let failed = error.is_permission() || errno.is_some_and(breaks);
+        Refused {
+            attempt: Attempt {
+                mode: self.mode,
+                step: Step::Load,
+                result: if failed {
+                    AttemptResult::Failed
+                } else {
+                    AttemptResult::Refused
+                },
+                errno,
+                kernel_message: message,
+                reason: Some(explanation.reason),
+                remedy: explanation.remedy,
+            },
+            ends_the_ladder: failed || is_about_pins(error),
+        }
+    }
+
+    fn explain_load(&self, error: &LoadError) -> (Explanation, Option<String>) {
+        let offload = self.mode == Mode::Offload;
+        if error.is_permission() {
+            let explanation = Explanation {
+                reason: format!("not permitted: {error}"),
+                remedy: Some(permission::remedy()),
+            };
+            return (explanation, None);
+        }
+        match error {
+            LoadError::Program(refused) => self.explain_program(refused, offload),
+            LoadError::CreateMap { source, .. } => {
+                let explanation = match source.refusal() {
+                    Some(refusal) if offload => Explanation {
+                        reason: format!(
+                            "{error}: {}",
+                            self.ask_probe(Tried::CreateMap { offload }, refusal).reason
+                        ),
+                        remedy: self.ask_probe(Tried::CreateMap { offload }, refusal).remedy,
+                    },
+                    refusal => Explanation {
+                        reason: error.to_string(),
+                        remedy: refusal.and_then(|refusal| map_remedy(refusal.errno)),
+                    },
+                };
+                (explanation, None)
+            }
+            LoadError::NeedsPin { .. } => (
+                Explanation {
+                    reason: error.to_string(),
+                    remedy: Some(
+                        "--pin DIR, a folder of /sys/fs/bpf, keeps it for as long as you like"
+                            .to_owned(),
+                    ),
+                },
+                None,
+            ),
+            LoadError::PinnedMapDiffers { path, .. } => (
+                Explanation {
+                    reason: error.to_string(),
+                    remedy: Some(format!(
+                        "take another folder with --pin, or remove {} if nobody needs it",
+                        path.display()
+                    )),
+                },
+                None,
+            ),
+            LoadError::Link { .. } | LoadError::FillMap { .. } | LoadError::Pin { .. } => (
+                Explanation {
+                    reason: error.to_string(),
+                    remedy: None,
+                },
+                None,
+            ),
+        }
+    }
+
+    fn explain_program(
+        &self,
+        refused: &RefusedProgram,
+        offload: bool,
+    ) -> (Explanation, Option<String>) {
+        let Some(finding) = &refused.finding else {
+            let explanation = match refused.source.refusal() {
+                Some(refusal) => self.ask_probe(
+                    Tried::Load(if offload {
+                        Binding::Offload
+                    } else {
+                        Binding::None
+                    }),
+                    refusal,
+                ),
+                None => Explanation {
+                    reason: refused.to_string(),
+                    remedy: None,
+                },
+            };
+            return (explanation, None);
+        };
+        let place = match &refused.line {
+            Some(line) => format!(" at {}:{}: `{}`", line.file, line.line, line.text.trim()),
+            None => finding
+                .insn
+                .map_or_else(String::new, |insn| format!(" at instruction {insn}")),
+        };
+        let who = if offload {
+            "the verifier or the driver"
+        } else {
+            "the verifier"
+        };
+        let explanation = Explanation {
+            reason: format!("{who} refuses '{}'{place}", refused.program),
+            remedy: Some(match &refused.lacks {
+                Some(lacks) => format!(
+                    "this kernel has no {lacks}: guard the access with bpf_core_field_exists()"
+                ),
+                None => "correct the program there; `xdp-offload check` shows the line".to_owned(),
+            }),
+        };
+        (explanation, Some(finding.to_string()))
+    }
+
+    /// An attach that was refused.
+    pub(crate) fn attach_refused(
+        &self,
+        error: &kernel::Error,
+        action: &Action,
+        link_pin: Option<&Path>,
+    ) -> Refused {
+        let refusal = error.refusal();
+        let errno = error.errno();
+        let explanation = self.explain_attach(error, action, link_pin);
+        let about_pin = refusal.is_some_and(|r| r.operation == Operation::Pin);
+        let failed =
+            refusal.is_none() || errno.is_some_and(|errno| breaks(errno) || errno == Errno::EPERM);
+        Refused {
+            attempt: Attempt {
+                mode: self.mode,
+                step: Step::Attach,
+                result: if failed {
+                    AttemptResult::Failed
+                } else {
+                    AttemptResult::Refused
+                },
+                errno,
+                kernel_message: refusal.and_then(|refusal| refusal.ext_ack.clone()),
+                reason: Some(explanation.reason),
+                remedy: explanation.remedy,
+            },
+            ends_the_ladder: failed || about_pin,
+        }
+    }
+
+    fn explain_attach(
+        &self,
+        error: &kernel::Error,
+        action: &Action,
+        link_pin: Option<&Path>,
+    ) -> Explanation {
+        let name = &self.facts.link.name;
+        let Some(refusal) = error.refusal() else {
+            return Explanation {
+                reason: error.to_string(),
+                remedy: None,
+            };
+        };
+        match (refusal.operation, refusal.errno) {
+            (_, Errno::ENODEV) => Explanation {
+                reason: format!("the interface {name} is gone: it was there when it was probed"),
+                remedy: Some("`ip link` shows what there is".to_owned()),
+            },
+            (Operation::Pin | Operation::OpenPinned, errno) => Explanation {
+                reason: format!(
+                    "cannot pin the link at {}: {errno}",
+                    link_pin.unwrap_or(Path::new("")).display()
+                ),
+                remedy: (errno == Errno::EEXIST).then(|| {
+                    "a link of another attachment is pinned there: --replace, or another folder with --pin".to_owned()
+                }),
+            },
+            (_, Errno::EPERM) => Explanation {
+                reason: format!("not permitted to attach to {name}"),
+                remedy: Some(permission::remedy()),
+            },
+            (_, Errno::EBUSY) if matches!(action, Action::Replace(_)) => {
+                let there = action.replaces();
+                let by = match there.map(|there| &there.holder) {
+                    Some(link @ Holder::Link { .. }) => link.to_string(),
+                    _ => "a bpf_link".to_owned(),
+                };
+                Explanation {
+                    reason: format!(
+                        "{} is held by {by}, and only the link's owner can replace it",
+                        there.map(ToString::to_string).unwrap_or_default()
+                    ),
+                    remedy: Some("end the owner, or detach it: `xdp-offload detach --id`".to_owned()),
+                }
+            }
+            (_, Errno::EEXIST) if matches!(action, Action::Replace(_)) => Explanation {
+                reason: format!("another program was attached to {name} meanwhile; it was not touched"),
+                remedy: Some("`xdp-offload status` shows it; try again".to_owned()),
+            },
+            _ => self.ask_probe(Tried::Attach(Some(self.mode)), refusal),
+        }
+    }
+
+    fn ask_probe(&self, tried: Tried, refusal: &kernel::Refusal) -> Explanation {
+        probe::explain(tried, refusal, self.snapshot, self.facts, &self.needs)
+    }
+}
+
+/// The system is out of something, or the interface is: another mode does not help.
+fn breaks(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ENODEV | Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE | Errno::EIO
+    )
+}
+
+/// Pins that are in the way are in the way at every rung.
+fn is_about_pins(error: &LoadError) -> bool {
+    matches!(
+        error,
+        LoadError::Pin { .. } | LoadError::PinnedMapDiffers { .. } | LoadError::NeedsPin { .. }
+    )
+}
+
+fn map_remedy(errno: Errno) -> Option<String> {
+    let remedy = match errno {
+        Errno::EINVAL => "the kernel does not take these sizes or flags for this kind of map",
+        Errno::E2BIG => "a key, a value or the whole map is too big: make it smaller",
+        Errno::ENOMEM => {
+            "the kernel has not so much memory to give: fewer entries, or BPF_F_NO_PREALLOC"
+        }
+        Errno::ENOTSUPP | Errno::EOPNOTSUPP => "this kernel was built without this kind of map",
+        _ => return None,
+    };
+    Some(remedy.to_owned())
+}

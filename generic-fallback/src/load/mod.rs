@@ -323,8 +323,7 @@ impl<'a> Loader<'a> {
         let finding = Finding::of(log);
         let line = finding
             .as_ref()
-            .and_then(|finding| linked?.source_line(finding.insn?))
-            .cloned();
+            .and_then(|finding| linked?.source_line(finding.insn?));
         let lacks = linked
             .and_then(|linked| linked.explain_poison(log))
             .map(|poisoned| poisoned.what.clone());

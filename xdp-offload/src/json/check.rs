@@ -1,0 +1,101 @@
+//! `check --json`.
+
+use super::attach::PlannedRung;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What was found in an object.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "xdp-offload/check/v1")]
+pub struct Report {
+    /// "xdp-offload/check/v1"
+    pub schema: &'static str,
+    /// The object's path as it was given.
+    pub object: String,
+    /// What the object was checked for: "kernel", the running one.
+    pub target: String,
+    /// The programs that were checked.
+    pub programs: Vec<Program>,
+    /// The maps that the object defines.
+    pub maps: Vec<MapDefinition>,
+    /// Which mode would hold on `--dev`.
+    pub device: Option<Device>,
+}
+
+/// A program.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Its section.
+    pub section: String,
+    /// Whether the target takes it; null: nobody could be asked.
+    pub verdict: Option<Verdict>,
+    /// Instructions, with all subprograms that it calls.
+    pub insns: Option<usize>,
+    /// The helpers that it calls, by the kernel's numbers, ascending.
+    pub helpers: Vec<i32>,
+    /// The maps that it uses, by name.
+    pub maps: Vec<String>,
+    /// What was found.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Whether the target takes a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It does.
+    Accept,
+    /// It does not.
+    Refuse,
+}
+
+/// Something found in a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Diagnostic {
+    /// A stable name.
+    pub code: String,
+    /// "error", "warning" or "note".
+    pub severity: String,
+    /// What is wrong.
+    pub message: String,
+    /// The slot in the program with its subprograms.
+    pub insn: Option<usize>,
+    /// The source file, as the compiler was given it.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The column, from 1.
+    pub column: Option<u32>,
+    /// The line's text.
+    pub source: Option<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A map that the object defines.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MapDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its kind, as bpftool names it.
+    pub kind: String,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// The most entries it holds.
+    pub max_entries: u32,
+}
+
+/// What an interface would do with the first program.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Device {
+    /// The interface.
+    pub ifname: String,
+    /// The best mode that is expected to hold.
+    pub best: Option<super::Mode>,
+    /// The rungs of the ladder, best first.
+    pub rungs: Vec<PlannedRung>,
+}

@@ -1,0 +1,80 @@
+//! `xdp-offload`: arguments in, calls down, rendering out.
+
+mod choose;
+pub mod cli;
+pub mod commands;
+pub mod exit;
+pub mod json;
+mod map_entry;
+mod output;
+mod render;
+mod structure;
+mod value;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command};
+use exit::{Exit, Failure};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The command line's definition, for man pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::colour(cli.color);
+    log(cli.verbose);
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            // Nobody is left to tell where stderr is gone too.
+            let _ = writeln!(anstream::stderr(), "{}", output::failure(&failure));
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    if let Some(netns) = &cli.netns {
+        kernel::netns::enter(netns).map_err(|error| {
+            let failure = Failure::kernel(format!("no network namespace '{netns}'"), &error);
+            match error.errno() {
+                Some(kernel::Errno::ENOENT) => Failure {
+                    exit: Exit::Usage,
+                    ..failure.remedy("`ip netns list` shows those that have a name")
+                },
+                _ => failure,
+            }
+        })?;
+    }
+    match cli.command {
+        Command::Check(args) => commands::check::run(&args),
+        Command::Attach(args) => commands::attach::run(&args),
+        Command::Detach(args) => commands::detach::run(&args),
+        Command::Status(args) => commands::status::run(&args),
+        Command::Map(args) => commands::map::run(&args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "xdp-offload", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

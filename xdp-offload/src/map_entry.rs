@@ -1,0 +1,362 @@
+//! Reading and writing entries of a map as JSON.
+
+use crate::exit::{Exit, Failure};
+use crate::json::map::{Entry, Map as MapJson};
+use crate::value::Shape;
+use kernel::Errno;
+use kernel::bpf::btf::Btf as KernelBtf;
+use kernel::bpf::map::{ANY, Map, MapInfo, MapKind};
+use kernel::bpf::program::Program;
+use offload_compiler::object::btf::Btf;
+use serde_json::{Value, json};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// A map with what is known about its types.
+pub(crate) struct MapAccess {
+    map: Map,
+    info: MapInfo,
+    btf: Option<Btf>,
+}
+
+/// A map as `--json` shows it.
+pub(crate) fn describe(info: &MapInfo) -> MapJson {
+    MapJson {
+        id: info.id,
+        name: info.name.clone(),
+        kind: info.kind.to_string(),
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        offloaded_to: info.ifindex,
+        used_by: Vec::new(),
+    }
+}
+
+/// Values that user space writes as a descriptor and reads back as an id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Bytes by type.
+    Plain,
+    /// A program.
+    Program,
+    /// A map.
+    Map,
+    /// `struct bpf_devmap_val`: an interface and perhaps a program.
+    Device,
+    /// `struct bpf_cpumap_val`: a queue size and perhaps a program.
+    Cpu,
+    /// An AF_XDP socket, which only its owner can put in.
+    Socket,
+}
+
+fn content(kind: MapKind) -> Content {
+    match kind {
+        MapKind::PROG_ARRAY => Content::Program,
+        MapKind::ARRAY_OF_MAPS | MapKind::HASH_OF_MAPS => Content::Map,
+        MapKind::DEVMAP | MapKind::DEVMAP_HASH => Content::Device,
+        MapKind::CPUMAP => Content::Cpu,
+        MapKind::XSKMAP | MapKind::SOCKMAP | MapKind::SOCKHASH => Content::Socket,
+        _ => Content::Plain,
+    }
+}
+
+impl MapAccess {
+    /// Reads the map's types, if it has any.
+    pub(crate) fn open(map: Map) -> Result<Self, Failure> {
+        let info = map
+            .info()
+            .map_err(|error| Failure::kernel("cannot read the map's description", &error))?;
+        let btf = info
+            .btf_id
+            .and_then(|id| KernelBtf::from_id(id).and_then(|btf| btf.bytes()).ok())
+            .and_then(|bytes| Btf::parse(bytes).ok());
+        Ok(Self { map, info, btf })
+    }
+
+    /// The map itself.
+    pub(crate) fn describe(&self) -> MapJson {
+        describe(&self.info)
+    }
+
+    /// The entry of a key.
+    pub(crate) fn get(&self, key: &str) -> Result<Entry, Failure> {
+        let key = self.key(key)?;
+        match self.map.lookup(&key) {
+            Ok(Some(value)) => Ok(self.entry(&key, &value)),
+            Ok(None) => Err(self.missing(&key)),
+            Err(error) => Err(self.failure("read from", &error)),
+        }
+    }
+
+    /// All entries.
+    pub(crate) fn dump(&self) -> Result<Vec<Entry>, Failure> {
+        self.map
+            .entries()
+            .map(|entry| {
+                let (key, value) = entry.map_err(|error| self.failure("read", &error))?;
+                Ok(self.entry(&key, &value))
+            })
+            .collect()
+    }
+
+    /// Writes an entry.
+    pub(crate) fn set(&self, key: &str, value: &str) -> Result<Entry, Failure> {
+        let key = self.key(key)?;
+        let (bytes, _held) = self.value(value)?;
+        self.map
+            .update(&key, &bytes, ANY)
+            .map_err(|error| match error.errno() {
+                Some(Errno::E2BIG | Errno::ENOSPC) => Failure::new(
+                    Exit::No,
+                    format!("map '{}' is full: nothing was written", self.info.name),
+                )
+                .because(&error)
+                .remedy(format!(
+                    "it holds {} entries: delete one, or load the program with a bigger map",
+                    self.info.max_entries
+                )),
+                _ => self.failure("write to", &error),
+            })?;
+        // What is there now: for descriptors the id.
+        match self.map.lookup(&key) {
+            Ok(Some(stored)) => Ok(self.entry(&key, &stored)),
+            _ => Ok(self.entry(&key, &bytes)),
+        }
+    }
+
+    /// Deletes an entry.
+    pub(crate) fn delete(&self, key: &str) -> Result<Entry, Failure> {
+        let key = self.key(key)?;
+        match self.map.delete(&key) {
+            Ok(true) => Ok(Entry {
+                key: self.key_shape().decode(&key),
+                value: None,
+                per_cpu: None,
+            }),
+            Ok(false) => Err(self.missing(&key)),
+            Err(error) => Err(self.failure("delete from", &error)),
+        }
+    }
+
+    fn entry(&self, key: &[u8], value: &[u8]) -> Entry {
+        let per_cpu = self.info.kind.is_per_cpu();
+        let values = || {
+            value
+                .chunks_exact(self.stride())
+                .map(|one| {
+                    self.value_shape()
+                        .decode(&one[..self.info.value_size as usize])
+                })
+                .collect()
+        };
+        Entry {
+            key: self.key_shape().decode(key),
+            value: (!per_cpu).then(|| self.decode_value(value)),
+            per_cpu: per_cpu.then(values),
+        }
+    }
+
+    fn decode_value(&self, bytes: &[u8]) -> Value {
+        let word = |at: usize| {
+            bytes
+                .get(at..at + 4)
+                .and_then(|word| word.try_into().ok())
+                .map_or(0, u32::from_ne_bytes)
+        };
+        match content(self.info.kind) {
+            Content::Plain | Content::Socket => self.value_shape().decode(bytes),
+            Content::Program | Content::Map => json!(word(0)),
+            Content::Device => json!({"ifindex": word(0), "prog_id": word(4)}),
+            Content::Cpu => json!({"qsize": word(0), "prog_id": word(4)}),
+        }
+    }
+
+    fn key(&self, text: &str) -> Result<Vec<u8>, Failure> {
+        self.key_shape().parse(text).map_err(|error| {
+            Failure::new(
+                Exit::Usage,
+                format!("'{text}' is no key of map '{}'", self.info.name),
+            )
+            .because(error)
+            .remedy(form("its keys are", self.key_shape()))
+        })
+    }
+
+    /// The bytes of a value, and what has to stay open until they are written.
+    fn value(&self, text: &str) -> Result<(Vec<u8>, Option<Held>), Failure> {
+        let refused = |why: String| {
+            Failure::new(
+                Exit::Usage,
+                format!("'{text}' is no value of map '{}'", self.info.name),
+            )
+            .because(why)
+        };
+        let number = |name: &str, value: &Value| {
+            value
+                .get(name)
+                .map_or(Some(0), Value::as_u64)
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(|| refused(format!("{name} is no number")))
+        };
+        let parsed =
+            || serde_json::from_str::<Value>(text).map_err(|error| refused(error.to_string()));
+        match content(self.info.kind) {
+            Content::Plain => self.plain_value(text).map(|bytes| (bytes, None)),
+            Content::Socket => Err(refused(
+                "it holds sockets, which only the process that owns one can put in".to_owned(),
+            )),
+            Content::Program | Content::Map => {
+                let id = text
+                    .parse()
+                    .map_err(|_| refused("give the id of a program or map".to_owned()))?;
+                let held = if content(self.info.kind) == Content::Program {
+                    Program::from_id(id).map(Held::Program)
+                } else {
+                    Map::from_id(id).map(Held::Map)
+                }
+                .map_err(|error| refused(error.to_string()))?;
+                Ok((held.fd().to_ne_bytes().to_vec(), Some(held)))
+            }
+            kind @ (Content::Device | Content::Cpu) => {
+                let value = parsed()?;
+                let first = if kind == Content::Device {
+                    "ifindex"
+                } else {
+                    "qsize"
+                };
+                let first_word = match &value {
+                    Value::Number(_) => number("", &json!({ "": value }))?,
+                    _ => number(first, &value)?,
+                };
+                let program = number("prog_id", &value)?;
+                let held = (program != 0)
+                    .then(|| Program::from_id(program))
+                    .transpose()
+                    .map_err(|error| refused(error.to_string()))?
+                    .map(Held::Program);
+                let mut bytes = first_word.to_ne_bytes().to_vec();
+                bytes.extend(held.as_ref().map_or(0, Held::fd).to_ne_bytes());
+                bytes.truncate(self.info.value_size as usize);
+                Ok((bytes, held))
+            }
+        }
+    }
+
+    fn plain_value(&self, text: &str) -> Result<Vec<u8>, Failure> {
+        let shape = self.value_shape();
+        let refused = |why: String| {
+            Failure::new(
+                Exit::Usage,
+                format!("'{text}' is no value of map '{}'", self.info.name),
+            )
+            .because(why)
+            .remedy(form("its values are", shape))
+        };
+        if !self.info.kind.is_per_cpu() {
+            return shape
+                .parse(text)
+                .map_err(|error| refused(error.to_string()));
+        }
+        let cpus = self.map.value_len() / self.stride();
+        let values = match shape.parse(text) {
+            Ok(value) => vec![value; cpus],
+            Err(error) => match serde_json::from_str::<Value>(text) {
+                Ok(Value::Array(list)) if list.len() == cpus => list
+                    .iter()
+                    .map(|value| shape.encode(value))
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| refused(error.to_string()))?,
+                Ok(Value::Array(list)) => {
+                    return Err(refused(format!(
+                        "there are {cpus} CPUs, {} values were given",
+                        list.len()
+                    )));
+                }
+                _ => return Err(refused(error.to_string())),
+            },
+        };
+        let mut bytes = Vec::with_capacity(self.map.value_len());
+        for mut value in values {
+            value.resize(self.stride(), 0);
+            bytes.extend(value);
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes from one CPU's value to the next.
+    fn stride(&self) -> usize {
+        (self.info.value_size as usize).next_multiple_of(8).max(8)
+    }
+
+    fn key_shape(&self) -> Shape<'_> {
+        self.shape(self.info.key_size, self.info.key_type_id)
+    }
+
+    fn value_shape(&self) -> Shape<'_> {
+        self.shape(self.info.value_size, self.info.value_type_id)
+    }
+
+    fn shape(&self, size: u32, type_id: u32) -> Shape<'_> {
+        Shape {
+            size: size as usize,
+            btf: self
+                .btf
+                .as_ref()
+                .filter(|_| type_id != 0)
+                .map(|btf| (btf, type_id)),
+        }
+    }
+
+    fn missing(&self, key: &[u8]) -> Failure {
+        Failure::new(
+            Exit::No,
+            format!(
+                "map '{}' has no entry {}",
+                self.info.name,
+                self.key_shape().decode(key)
+            ),
+        )
+    }
+
+    fn failure(&self, verb: &str, error: &kernel::Error) -> Failure {
+        let failure = Failure::kernel(format!("cannot {verb} map '{}'", self.info.name), error);
+        match error.errno() {
+            Some(Errno::EOPNOTSUPP | Errno::ENOTSUPP) => Failure {
+                exit: Exit::No,
+                ..failure.remedy(format!(
+                    "maps of kind {} do not take this from user space",
+                    self.info.kind
+                ))
+            },
+            Some(Errno::EINVAL) => Failure {
+                exit: Exit::No,
+                ..failure.remedy("the kernel does not take this for this kind of map")
+            },
+            _ => failure,
+        }
+    }
+}
+
+/// `its keys are of type struct rule, such as {"port":0,"protocol":0}`
+fn form(what: &str, shape: Shape<'_>) -> String {
+    let example = shape.decode(&vec![0; shape.size]);
+    match shape.btf {
+        Some((btf, id)) => format!("{what} of type {}, such as {example}", btf.c_name(id)),
+        None => format!("{what} {} bytes, such as {example}", shape.size),
+    }
+}
+
+/// Something whose descriptor is in a value.
+enum Held {
+    Program(Program),
+    Map(Map),
+}
+
+impl Held {
+    fn fd(&self) -> i32 {
+        match self {
+            Self::Program(program) => program.as_fd().as_raw_fd(),
+            Self::Map(map) => map.as_fd().as_raw_fd(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What came of an attach: a headline, then each rung with why and what to do.
+
+use crate::output::{BAD, GOOD, NAME, QUIET, styled, wrap};
+use generic_fallback::occupant::Holder;
+use generic_fallback::outcome::{Attempt, AttemptResult, Outcome};
+use generic_fallback::plan::{Action, Decision, Plan, Wanted};
+use kernel::netlink::link::Mode;
+
+/// Where the text behind mode and result starts.
+const INDENT: usize = 20;
+
+/// One interface's outcome.
+pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
+    let mut out = headline(outcome);
+    for attempt in &outcome.attempts {
+        out.push_str(&rung(attempt, width));
+    }
+    out
+}
+
+fn headline(outcome: &Outcome) -> String {
+    let ifname = styled(NAME, &outcome.ifname);
+    let program = &outcome.program;
+    let Some(mode) = outcome.mode else {
+        return format!(
+            "{ifname}: {program} is {}; the interface is as it was\n",
+            styled(BAD, "not attached")
+        );
+    };
+    let mut line = format!("{ifname}: {program} runs in {} mode", styled(GOOD, mode));
+    if let Some(id) = outcome.program_id {
+        line += &format!(", program {id}");
+    }
+    if let Some(old) = outcome.replaced {
+        line += &format!(", in place of program {old}");
+    }
+    if let Some(link @ Holder::Link { .. }) = &outcome.holder {
+        line += &format!(", held by {link}");
+    }
+    if outcome.fell_back {
+        line += match outcome.wanted {
+            Wanted::Best => " (fell back: a better mode did not hold)",
+            Wanted::Mode(Mode::Offload) => " (fell back: offload was asked for)",
+            Wanted::Mode(Mode::Native) => " (fell back: native was asked for)",
+            Wanted::Mode(Mode::Generic) => "",
+        };
+    }
+    line.push('\n');
+    line
+}
+
+fn rung(attempt: &Attempt, width: usize) -> String {
+    let result = match attempt.result {
+        AttemptResult::Ok => styled(GOOD, format!("{:8}", "held")),
+        AttemptResult::Skipped => styled(QUIET, format!("{:8}", "left out")),
+        AttemptResult::Refused | AttemptResult::Failed => {
+            styled(BAD, format!("{:8}", attempt.result))
+        }
+    };
+    let mut lines = Vec::new();
+    if let Some(reason) = &attempt.reason {
+        lines.push(match attempt.result {
+            AttemptResult::Refused | AttemptResult::Failed => {
+                format!("at {}: {reason}", attempt.step)
+            }
+            AttemptResult::Ok | AttemptResult::Skipped => reason.clone(),
+        });
+    }
+    if let Some(words) = kernel_words(attempt) {
+        lines.push(format!("kernel: {words}"));
+    }
+    if let Some(remedy) = &attempt.remedy {
+        lines.push(format!("do: {remedy}"));
+    }
+    entry(attempt.mode, &result, &lines, width)
+}
+
+/// The errno and the text, as far as there are any.
+fn kernel_words(attempt: &Attempt) -> Option<String> {
+    match (&attempt.errno, &attempt.kernel_message) {
+        (Some(errno), Some(message)) => Some(format!("{errno}: {message}")),
+        (Some(errno), None) => Some(format!("{errno}, without a word more")),
+        (None, Some(message)) => Some(message.clone()),
+        (None, None) => None,
+    }
+}
+
+fn entry(mode: Mode, result: &str, lines: &[String], width: usize) -> String {
+    let mut out = format!("  {mode:8} {result}");
+    for (number, line) in lines.iter().enumerate() {
+        if number == 0 {
+            out.push(' ');
+        } else {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', INDENT));
+        }
+        out.push_str(&wrap(line, INDENT, width));
+    }
+    let mut out = out.trim_end().to_owned();
+    out.push('\n');
+    out
+}
+
+/// What would be tried.
+pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> String {
+    let first = plan
+        .rungs
+        .iter()
+        .find(|rung| matches!(rung.decision, Decision::Try(_)));
+    let mut out = match first {
+        Some(rung) => format!(
+            "{}: {program} would be tried in {} mode first; nothing was changed\n",
+            styled(NAME, ifname),
+            rung.mode
+        ),
+        None => format!(
+            "{}: {program} would {}; nothing was changed\n",
+            styled(NAME, ifname),
+            styled(BAD, "not be attached")
+        ),
+    };
+    for rung in &plan.rungs {
+        let (result, lines) = match &rung.decision {
+            Decision::Try(action) => (
+                styled(GOOD, format!("{:8}", "try")),
+                match action {
+                    Action::Add => Vec::new(),
+                    Action::Replace(old) => vec![format!("in place of {old}, in one step")],
+                    Action::Move(old) => {
+                        vec![format!(
+                            "beside {old} in {} mode, which then goes",
+                            old.mode
+                        )]
+                    }
+                },
+            ),
+            Decision::Skip { reason, remedy } => {
+                let mut lines = vec![reason.clone()];
+                lines.extend(remedy.iter().map(|remedy| format!("do: {remedy}")));
+                (styled(QUIET, format!("{:8}", "leave")), lines)
+            }
+        };
+        out.push_str(&entry(rung.mode, &result, &lines, width));
+    }
+    out
+}

@@ -1,0 +1,91 @@
+//! What was found in an object.
+
+use crate::json::check::{Diagnostic, Program, Report, Verdict};
+use crate::output::{BAD, GOOD, NAME, QUIET, styled, wrap};
+use generic_fallback::plan::Plan;
+use offload_compiler::isa::functions;
+
+/// The whole report.
+pub(crate) fn report(report: &Report, plan: Option<&Plan>, width: usize) -> String {
+    let mut out = String::new();
+    for program in &report.programs {
+        out.push_str(&self::program(program, width));
+    }
+    if !report.maps.is_empty() {
+        out.push_str("maps:\n");
+        for map in &report.maps {
+            out.push_str(&format!(
+                "  {}: {}, key {} B, value {} B, {} entries\n",
+                map.name, map.kind, map.key_size, map.value_size, map.max_entries
+            ));
+        }
+    }
+    if let (Some(device), Some(plan)) = (&report.device, plan) {
+        let program = report.programs.first().map_or("", |first| &first.name);
+        out.push_str(&super::attach::plan(&device.ifname, program, plan, width));
+    }
+    out
+}
+
+fn program(program: &Program, width: usize) -> String {
+    let verdict = match program.verdict {
+        Some(Verdict::Accept) => styled(GOOD, "this kernel takes it"),
+        Some(Verdict::Refuse) => styled(BAD, "refused"),
+        None => styled(QUIET, "this kernel was not asked"),
+    };
+    let mut out = format!(
+        "{} (section {}): {verdict}",
+        styled(NAME, &program.name),
+        program.section
+    );
+    if let Some(insns) = program.insns {
+        out += &format!("; {insns} instructions");
+    }
+    let helpers: Vec<String> = program
+        .helpers
+        .iter()
+        .map(|&id| functions::name(id).map_or_else(|| format!("helper {id}"), str::to_owned))
+        .collect();
+    out.push('\n');
+    if !helpers.is_empty() {
+        out += &format!("  helpers: {}\n", wrap(&helpers.join(", "), 11, width));
+    }
+    if !program.maps.is_empty() {
+        out += &format!("  maps: {}\n", wrap(&program.maps.join(", "), 8, width));
+    }
+    for diagnostic in &program.diagnostics {
+        out += &self::diagnostic(diagnostic, width);
+    }
+    out
+}
+
+fn diagnostic(found: &Diagnostic, width: usize) -> String {
+    let severity = if found.severity == "error" {
+        styled(BAD, "error")
+    } else {
+        styled(NAME, &found.severity)
+    };
+    let mut out = format!(
+        "  {severity}[{}]: {}\n",
+        found.code,
+        wrap(&found.message, 4, width)
+    );
+    match (&found.file, found.line, found.insn) {
+        (Some(file), Some(line), insn) => {
+            let column = found
+                .column
+                .map_or(String::new(), |column| format!(":{column}"));
+            let insn = insn.map_or(String::new(), |insn| format!(" (instruction {insn})"));
+            out += &format!("    --> {file}:{line}{column}{insn}\n");
+        }
+        (_, _, Some(insn)) => out += &format!("    --> instruction {insn}\n"),
+        _ => {}
+    }
+    if let Some(source) = found.source.as_deref().filter(|source| !source.is_empty()) {
+        out += &format!("    | {source}\n");
+    }
+    if let Some(help) = &found.help {
+        out += &format!("    do: {}\n", wrap(help, 8, width));
+    }
+    out
+}

@@ -3,3 +3,4 @@
 pub mod interp;
 pub mod isa;
 pub mod object;
+pub mod verify;

@@ -1,0 +1,313 @@
+//! Conditional jumps: which way they can go, and what each way teaches.
+
+use crate::isa::{CmpOp, Condition, Operand, Reg, Width};
+
+use super::explore::{Next, Step, Walk};
+use super::finding::{Code, Finding};
+use super::marks::Mark;
+use super::range::{self, Range};
+use super::state::State;
+use super::structure;
+use super::value::{Pointer, Proved, Region, Tracked, Value};
+
+/// The most that a packet can be long, for what a comparison can prove (MAX_PACKET_OFF).
+const MAX_PACKET: u64 = 0xffff;
+
+impl Walk<'_> {
+    pub(super) fn branch(
+        &mut self,
+        state: &mut State,
+        slot: usize,
+        condition: &Condition,
+        offset: i16,
+    ) -> Step<Next> {
+        let there = structure::target(slot, offset.into()).unwrap_or(usize::MAX);
+        let right = self.operand(state, slot, condition.src, condition.width)?;
+        let left = self.read(state, condition.dst, slot)?;
+        self.check_comparable(slot, condition, &left.value, &right.value)?;
+        if let Some(taken) = decide(condition, &left.value, &right.value) {
+            self.need(left.mark);
+            self.need(right.mark);
+            if let Operand::Reg(_) = condition.src {
+                self.need(right.mark);
+            }
+            self.turn(slot, taken);
+            return Ok(Next::At(if taken { there } else { slot + 1 }));
+        }
+        let mut other = state.clone();
+        self.learn(&mut other, condition, true);
+        self.learn(state, condition, false);
+        self.postpone(other, there, Some((slot, true)));
+        self.turn(slot, false);
+        Ok(Next::At(slot + 1))
+    }
+
+    fn check_comparable(
+        &self,
+        slot: usize,
+        condition: &Condition,
+        left: &Value,
+        right: &Value,
+    ) -> Step<()> {
+        if self.input.rules.leaks_allowed {
+            return Ok(());
+        }
+        let null_check =
+            matches!(condition.op, CmpOp::Eq | CmpOp::Ne) && (is_zero(right) || is_zero(left));
+        let packet = matches!(
+            (
+                left.pointer().map(|p| p.region),
+                right.pointer().map(|p| p.region)
+            ),
+            (
+                Some(Region::Packet | Region::PacketMeta),
+                Some(Region::PacketEnd | Region::Packet)
+            ) | (
+                Some(Region::PacketEnd | Region::Packet),
+                Some(Region::Packet | Region::PacketMeta)
+            )
+        );
+        if (left.pointer().is_some() || right.pointer().is_some()) && !null_check && !packet {
+            return Err(Box::new(Finding::error(
+                Code::PointerLeak,
+                slot,
+                format!("an address is compared: {left} with {right}"),
+            )));
+        }
+        Ok(())
+    }
+
+    /// What holds after the branch went this way.
+    fn learn(&mut self, state: &mut State, condition: &Condition, taken: bool) {
+        let left = *state.register(condition.dst);
+        let right = match condition.src {
+            Operand::Reg(reg) => *state.register(reg),
+            Operand::Imm(imm) => Tracked {
+                value: Value::constant(match condition.width {
+                    Width::W64 => i64::from(imm) as u64,
+                    Width::W32 => u64::from(imm as u32),
+                }),
+                mark: Mark::NONE,
+            },
+        };
+        match (left.value, right.value) {
+            (Value::Number { range: a, .. }, Value::Number { range: b, .. }) => {
+                let (a, b) = match condition.src {
+                    Operand::Reg(reg) if reg == condition.dst => (a, b),
+                    _ => range::refine(condition.op, taken, condition.width, a, b),
+                };
+                let mark = self.marks.computed(left.mark, right.mark);
+                self.know(state, condition.dst, a, mark);
+                if let Operand::Reg(reg) = condition.src {
+                    let mark = self.marks.computed(right.mark, left.mark);
+                    self.know(state, reg, b, mark);
+                }
+            }
+            (Value::Pointer(a), Value::Pointer(b)) if condition.width == Width::W64 => {
+                self.learn_packet(state, condition, taken, &a, &b);
+                learn_from_non_null(state, condition.op, taken, &a, &b);
+            }
+            (Value::Pointer(pointer), other) | (other, Value::Pointer(pointer))
+                if is_zero(&other) && pointer.nullable && condition.width == Width::W64 =>
+            {
+                let null = match condition.op {
+                    CmpOp::Eq => taken,
+                    CmpOp::Ne => !taken,
+                    _ => return,
+                };
+                know_null(state, pointer.id, null);
+            }
+            _ => {}
+        }
+    }
+
+    /// The register, and all that are linked with it, hold a number of this range.
+    fn know(&mut self, state: &mut State, reg: Reg, range: Range, mark: Mark) {
+        let Value::Number { link, .. } = state.register(reg).value else {
+            return;
+        };
+        state.set(reg, Value::Number { range, link }, mark);
+        if link == 0 {
+            return;
+        }
+        let marks = &mut self.marks;
+        state.for_each_value(|value, known| {
+            if let Value::Number {
+                range: other,
+                link: theirs,
+            } = value
+                && *theirs == link
+                && *known != mark
+            {
+                *other = range;
+                *known = marks.computed(*known, mark);
+            }
+        });
+    }
+
+    /// A comparison of a packet pointer with the packet's end (`try_match_pkt_pointers`).
+    fn learn_packet(
+        &mut self,
+        state: &mut State,
+        condition: &Condition,
+        taken: bool,
+        left: &Pointer,
+        right: &Pointer,
+    ) {
+        // As "pointer OP end", whichever side the pointer was on.
+        let Operand::Reg(src) = condition.src else {
+            return;
+        };
+        let (reg, pointer, op) = if bounds_packet(left, right) {
+            (condition.dst, left, condition.op)
+        } else if bounds_packet(right, left) {
+            (src, right, mirrored(condition.op))
+        } else {
+            return;
+        };
+        let (inside, open) = match (op, taken) {
+            (CmpOp::Gt, false) | (CmpOp::Le, true) => (true, false),
+            (CmpOp::Ge, false) | (CmpOp::Lt, true) => (true, true),
+            (CmpOp::Gt, true) | (CmpOp::Le, false) => (false, true),
+            (CmpOp::Ge, true) | (CmpOp::Lt, false) => (false, false),
+            _ => return,
+        };
+        if inside {
+            prove_bytes(state, pointer, open);
+        } else if pointer.region == Region::Packet
+            && let Value::Pointer(pointer) = &mut state.frame_mut().registers[reg.index()].value
+        {
+            pointer.proved = if open {
+                Proved::BeyondEnd
+            } else {
+                Proved::AtEnd
+            };
+        }
+    }
+}
+
+/// A nullable pointer that equals one that is not null is not null.
+fn learn_from_non_null(state: &mut State, op: CmpOp, taken: bool, a: &Pointer, b: &Pointer) {
+    let equal = match op {
+        CmpOp::Eq => taken,
+        CmpOp::Ne => !taken,
+        _ => return,
+    };
+    if equal && a.nullable != b.nullable {
+        know_null(state, if a.nullable { a.id } else { b.id }, false);
+    }
+}
+
+fn bounds_packet(pointer: &Pointer, end: &Pointer) -> bool {
+    match (pointer.region, end.region) {
+        (Region::Packet, Region::PacketEnd) => true,
+        (Region::PacketMeta, Region::Packet) => end.is_start(),
+        _ => false,
+    }
+}
+
+fn mirrored(op: CmpOp) -> CmpOp {
+    match op {
+        CmpOp::Gt => CmpOp::Lt,
+        CmpOp::Ge => CmpOp::Le,
+        CmpOp::Lt => CmpOp::Gt,
+        CmpOp::Le => CmpOp::Ge,
+        other => other,
+    }
+}
+
+/// `pointer` is at the end at most (before it, with `open`): so all bytes up to it are in the packet, for
+/// every pointer with the same variable part (`find_good_pkt_pointers`).
+fn prove_bytes(state: &mut State, pointer: &Pointer, open: bool) {
+    if pointer.off < 0 || (pointer.off == 0 && open) {
+        return;
+    }
+    let highest = pointer.variable.u64.1;
+    if highest > MAX_PACKET || highest + pointer.off as u64 > MAX_PACKET {
+        return;
+    }
+    let bytes = pointer.off as u32 + u32::from(open);
+    let (region, id) = (pointer.region, pointer.id);
+    state.for_each_pointer(|other| {
+        if other.region == region && other.id == id {
+            other.proved = match other.proved {
+                Proved::Bytes(known) => Proved::Bytes(known.max(bytes)),
+                Proved::AtEnd | Proved::BeyondEnd => Proved::Bytes(bytes),
+            };
+        }
+    });
+}
+
+/// All pointers with this id are null, or none is.
+fn know_null(state: &mut State, id: u32, null: bool) {
+    let mut released = Vec::new();
+    state.for_each_value(|value, _| {
+        if let Value::Pointer(pointer) = value
+            && pointer.nullable
+            && pointer.id == id
+        {
+            if null {
+                released.push(pointer.reference);
+                *value = Value::constant(0);
+            } else {
+                pointer.nullable = false;
+                // Spin locks and packet ranges go by the id; other memory needs none once checked.
+                if !matches!(pointer.region, Region::MapValue(_)) {
+                    pointer.id = 0;
+                }
+            }
+        }
+    });
+    if null {
+        state
+            .references
+            .retain(|reference| !released.contains(&reference.id));
+    }
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.range().and_then(Range::as_constant) == Some(0)
+}
+
+fn decide(condition: &Condition, left: &Value, right: &Value) -> Option<bool> {
+    match (left, right) {
+        (Value::Number { range: a, .. }, Value::Number { range: b, .. }) => {
+            range::decide(condition.op, condition.width, a, b)
+        }
+        (Value::Pointer(pointer), other) | (other, Value::Pointer(pointer))
+            if is_zero(other) && condition.width == Width::W64 =>
+        {
+            let known_non_null = !pointer.nullable
+                && !matches!(
+                    pointer.region,
+                    Region::Kernel
+                        | Region::PacketEnd
+                        | Region::Packet
+                        | Region::PacketMeta
+                        | Region::Context
+                );
+            match condition.op {
+                CmpOp::Eq if known_non_null => Some(false),
+                CmpOp::Ne if known_non_null => Some(true),
+                _ => None,
+            }
+        }
+        (Value::Pointer(a), Value::Pointer(b)) if condition.width == Width::W64 => {
+            let (pointer, op) = if b.region == Region::PacketEnd {
+                (a, condition.op)
+            } else if a.region == Region::PacketEnd {
+                (b, mirrored(condition.op))
+            } else {
+                return None;
+            };
+            match (op, pointer.proved) {
+                (CmpOp::Gt, Proved::BeyondEnd) => Some(true),
+                (CmpOp::Le, Proved::BeyondEnd) => Some(false),
+                (CmpOp::Ge, Proved::BeyondEnd | Proved::AtEnd) => Some(true),
+                (CmpOp::Lt, Proved::BeyondEnd | Proved::AtEnd) => Some(false),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

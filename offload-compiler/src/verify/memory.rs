@@ -1,0 +1,554 @@
+//! Loads and stores through pointers.
+
+use crate::isa::{Operand, Reg, Size, Width};
+
+use super::explore::{Step, Walk};
+use super::finding::{Code, Finding};
+use super::input::Hook;
+use super::marks::Mark;
+use super::range::Range;
+use super::state::State;
+use super::value::{Pointer, Region, Tracked, Value};
+
+/// Map flags (include/uapi/linux/bpf.h).
+const BPF_F_RDONLY_PROG: u32 = 1 << 7;
+const BPF_F_WRONLY_PROG: u32 = 1 << 8;
+
+/// What is done with memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Its content is read.
+    Read,
+    /// Something is put there.
+    Write,
+}
+
+impl Access {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// `dst = *(size *)(base + off)`
+    pub(super) fn load(
+        &mut self,
+        state: &mut State,
+        slot: usize,
+        size: Size,
+        signed: bool,
+        dst: Reg,
+        address: (Reg, i16),
+    ) -> Step<()> {
+        let (base, off) = address;
+        let base_value = self.read(state, base, slot)?;
+        let pointer = self.usable(slot, base, &base_value.value)?;
+        let bytes = size.bytes();
+        let mut loaded = match pointer.region {
+            Region::Stack(_) => {
+                let loaded =
+                    self.read_stack_at(state, slot, &pointer, off.into(), bytes, base_value.mark)?;
+                if signed && loaded.value.pointer().is_some() {
+                    return Err(Box::new(Finding::error(
+                        Code::SpillSize,
+                        slot,
+                        "a saved pointer is read back with sign extension",
+                    )));
+                }
+                loaded
+            }
+            Region::Context => {
+                let value = self.load_context(slot, &pointer, off.into(), size, signed)?;
+                let mark = self.marks.fresh();
+                Tracked { value, mark }
+            }
+            Region::Kernel => {
+                let mark = self.marks.fresh();
+                Tracked {
+                    value: Value::UNKNOWN,
+                    mark,
+                }
+            }
+            _ => {
+                self.bounds(
+                    slot,
+                    base,
+                    &pointer,
+                    off.into(),
+                    bytes,
+                    Access::Read,
+                    base_value.mark,
+                )?;
+                let constant = self.constant_in_map(&pointer, off.into(), bytes);
+                let mark = self.marks.fresh();
+                Tracked {
+                    value: constant.map_or(Value::UNKNOWN, Value::constant),
+                    mark,
+                }
+            }
+        };
+        if let Value::Number { range, link } = loaded.value
+            && size != Size::B64
+        {
+            loaded.value = Value::Number {
+                range: if signed {
+                    range.sign_extend(size, Width::W64)
+                } else {
+                    range.zero_extend(size)
+                },
+                link: if range.u64.1 < 1 << size.bits() && !signed {
+                    link
+                } else {
+                    0
+                },
+            };
+        }
+        state.set(dst, loaded.value, loaded.mark);
+        Ok(())
+    }
+
+    /// `*(size *)(base + off) = src`
+    pub(super) fn store(
+        &mut self,
+        state: &mut State,
+        slot: usize,
+        size: Size,
+        address: (Reg, i16),
+        src: Operand,
+    ) -> Step<()> {
+        let (base, off) = address;
+        let stored = self.operand(state, slot, src, Width::W64)?;
+        let base_value = self.read(state, base, slot)?;
+        let pointer = self.usable(slot, base, &base_value.value)?;
+        if let Region::Stack(_) = pointer.region {
+            return self.write_stack_at(
+                state,
+                slot,
+                &pointer,
+                off.into(),
+                size.bytes(),
+                Some(stored),
+                base_value.mark,
+            );
+        }
+        if stored.value.pointer().is_some() {
+            let refused = match pointer.region {
+                Region::Packet | Region::PacketMeta => {
+                    Some("an address would leave with the packet")
+                }
+                _ if !self.input.rules.leaks_allowed => {
+                    Some("an address would be seen outside the program")
+                }
+                _ => None,
+            };
+            if let Some(what) = refused.filter(|_| !self.input.rules.leaks_allowed) {
+                return Err(Box::new(Finding::error(Code::PointerLeak, slot, what)));
+            }
+        }
+        match pointer.region {
+            Region::Context => Err(Box::new(
+                Finding::error(
+                    Code::ContextAccess,
+                    slot,
+                    "an XDP program may not write to its context",
+                )
+                .help("change the packet itself, or move its ends with bpf_xdp_adjust_head or bpf_xdp_adjust_tail"),
+            )),
+            Region::Kernel => Err(Box::new(Finding::error(
+                Code::AccessKind,
+                slot,
+                "kernel objects may only be read",
+            ))),
+            _ => self.bounds(slot, base, &pointer, off.into(), size.bytes(), Access::Write, base_value.mark),
+        }
+    }
+
+    /// An atomic operation reads and writes the same place.
+    pub(super) fn atomic(
+        &mut self,
+        state: &mut State,
+        slot: usize,
+        size: Size,
+        address: (Reg, i16),
+        src: Reg,
+        result: Option<Reg>,
+    ) -> Step<()> {
+        let (base, off) = address;
+        let operand = self.read(state, src, slot)?;
+        let base_value = self.read(state, base, slot)?;
+        let pointer = self.usable(slot, base, &base_value.value)?;
+        if operand.value.range().is_none() && !self.input.rules.leaks_allowed {
+            return Err(Box::new(Finding::error(
+                Code::PointerLeak,
+                slot,
+                "an address would be mixed into memory",
+            )));
+        }
+        match pointer.region {
+            Region::Context | Region::Packet | Region::PacketMeta | Region::Kernel => {
+                return Err(Box::new(
+                    Finding::error(
+                        Code::AccessKind,
+                        slot,
+                        format!("atomic operations on {} are not allowed", pointer.region),
+                    )
+                    .help("load, change and store the value in separate steps"),
+                ));
+            }
+            Region::Stack(_) => {
+                let old = self.read_stack_at(
+                    state,
+                    slot,
+                    &pointer,
+                    off.into(),
+                    size.bytes(),
+                    base_value.mark,
+                )?;
+                if old.value.pointer().is_some() && !self.input.rules.leaks_allowed {
+                    return Err(Box::new(Finding::error(
+                        Code::PointerLeak,
+                        slot,
+                        "a saved pointer would be changed as a number",
+                    )));
+                }
+                self.write_stack_at(
+                    state,
+                    slot,
+                    &pointer,
+                    off.into(),
+                    size.bytes(),
+                    None,
+                    base_value.mark,
+                )?;
+            }
+            _ => {
+                self.bounds(
+                    slot,
+                    base,
+                    &pointer,
+                    off.into(),
+                    size.bytes(),
+                    Access::Read,
+                    base_value.mark,
+                )?;
+                self.bounds(
+                    slot,
+                    base,
+                    &pointer,
+                    off.into(),
+                    size.bytes(),
+                    Access::Write,
+                    base_value.mark,
+                )?;
+            }
+        }
+        if let Some(result) = result {
+            let mark = self.marks.fresh();
+            state.set(result, Value::number(Range::of_size(size)), mark);
+        }
+        Ok(())
+    }
+
+    /// The pointer in a register that is used as an address.
+    pub(super) fn usable(&self, slot: usize, reg: Reg, value: &Value) -> Step<Pointer> {
+        let _ = self;
+        let Some(pointer) = value.pointer() else {
+            return Err(Box::new(
+                Finding::error(
+                    Code::NotAPointer,
+                    slot,
+                    format!("{reg} is used as an address, but it is a number"),
+                )
+                .knowing(format!("{reg} is {value}"))
+                .help("addresses come from the context, from map lookups and from the stack; arithmetic on a half of them, or a store and load in parts, makes plain numbers of them"),
+            ));
+        };
+        if pointer.nullable {
+            return Err(Box::new(
+                Finding::error(Code::NullPointer, slot, format!("{reg} may be null here"))
+                    .knowing(format!("{reg} is {pointer}"))
+                    .help("compare it with null before it is used, and leave if it is"),
+            ));
+        }
+        Ok(*pointer)
+    }
+
+    fn load_context(
+        &mut self,
+        slot: usize,
+        pointer: &Pointer,
+        off: i32,
+        size: Size,
+        signed: bool,
+    ) -> Step<Value> {
+        let refuse = |what: &str| {
+            Err(Box::new(
+                Finding::error(Code::ContextAccess, slot, what)
+                    .help("struct xdp_md has data (0), data_end (4), data_meta (8), ingress_ifindex (12), rx_queue_index (16), and in devmap programs egress_ifindex (20), four bytes each"),
+            ))
+        };
+        if pointer.variable.as_constant() != Some(0) {
+            return refuse("the context is read at a place that is not known");
+        }
+        if pointer.off != 0 {
+            return refuse("a moved pointer to the context is used");
+        }
+        if size != Size::B32 {
+            return refuse("fields of the context are read whole, four bytes at once");
+        }
+        let region = match off {
+            0 => Region::Packet,
+            4 => Region::PacketEnd,
+            8 => Region::PacketMeta,
+            12 | 16 => return Ok(Value::number(Range::of_size(Size::B32))),
+            20 if self.input.hook == Hook::Devmap => {
+                return Ok(Value::number(Range::of_size(Size::B32)));
+            }
+            20 => return refuse("egress_ifindex is known only to programs of a devmap"),
+            _ => return refuse("struct xdp_md has no such field"),
+        };
+        if signed {
+            return refuse("an address is read with sign extension");
+        }
+        Ok(Value::Pointer(Pointer::to(region)))
+    }
+
+    /// What a read-only map holds at a known place, as far as the kernel looks (`bpf_map_direct_read`).
+    fn constant_in_map(&self, pointer: &Pointer, off: i32, bytes: u32) -> Option<u64> {
+        let Region::MapValue(map) = pointer.region else {
+            return None;
+        };
+        let content = self.input.maps.get(map as usize)?.constant.as_ref()?;
+        let start = i64::from(pointer.off)
+            .checked_add(pointer.variable.as_constant()? as i64)?
+            .checked_add(off.into())?;
+        let start = usize::try_from(start).ok()?;
+        let bytes = content.get(start..start.checked_add(bytes as usize)?)?;
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        Some(u64::from_le_bytes(word))
+    }
+
+    /// Refuses an access outside of what the pointer may touch. Not for the stack and the context.
+    #[allow(clippy::too_many_arguments, reason = "all of it describes one access")]
+    pub(super) fn bounds(
+        &mut self,
+        slot: usize,
+        base: Reg,
+        pointer: &Pointer,
+        off: i32,
+        bytes: u32,
+        access: Access,
+        mark: Mark,
+    ) -> Step<()> {
+        self.need(mark);
+        match pointer.region {
+            Region::Packet | Region::PacketMeta => {
+                self.packet_bounds(slot, base, pointer, off, bytes, access)
+            }
+            Region::MapValue(map) => {
+                let input = self.input;
+                let Some(shape) = input.maps.get(map as usize) else {
+                    return Err(Box::new(Finding::error(
+                        Code::AccessKind,
+                        slot,
+                        "the map is not known",
+                    )));
+                };
+                let denied = match access {
+                    Access::Read => shape.flags & BPF_F_WRONLY_PROG != 0,
+                    Access::Write => shape.flags & BPF_F_RDONLY_PROG != 0,
+                };
+                if denied {
+                    return Err(Box::new(
+                        Finding::error(
+                            Code::ReadOnlyMemory,
+                            slot,
+                            format!("programs may not {} values of map {}", access.verb(), shape.name),
+                        )
+                        .help("constants (`const volatile`) can only be set before loading; use a variable without const, or another map flag"),
+                    ));
+                }
+                let start = self.region_bounds(
+                    slot,
+                    base,
+                    pointer,
+                    off,
+                    bytes,
+                    shape.value_size,
+                    access,
+                    &format!("values of map {}", shape.name),
+                )?;
+                if let Some(field) = shape.special.iter().find(|field| {
+                    start.0 < i64::from(field.offset + field.size)
+                        && start.1 + i64::from(bytes) > i64::from(field.offset)
+                }) {
+                    return Err(Box::new(Finding::error(
+                        Code::AccessKind,
+                        slot,
+                        format!(
+                            "bytes {}.. of this map value belong to a {:?}, which only helpers may touch",
+                            field.offset, field.kind
+                        ),
+                    )));
+                }
+                Ok(())
+            }
+            Region::Memory { size, writable } => {
+                if access == Access::Write && !writable {
+                    return Err(Box::new(Finding::error(
+                        Code::ReadOnlyMemory,
+                        slot,
+                        "this memory may only be read",
+                    )));
+                }
+                self.region_bounds(slot, base, pointer, off, bytes, size, access, "this memory")
+                    .map(drop)
+            }
+            Region::Kernel if access == Access::Read => Ok(()),
+            Region::PacketEnd
+            | Region::Map(_)
+            | Region::Function(_)
+            | Region::Kernel
+            | Region::Context
+            | Region::Stack(_) => Err(Box::new(Finding::error(
+                Code::AccessKind,
+                slot,
+                format!(
+                    "nothing can be {} through a pointer to {}",
+                    if access == Access::Read {
+                        "read"
+                    } else {
+                        "written"
+                    },
+                    pointer.region
+                ),
+            ))),
+        }
+    }
+
+    fn packet_bounds(
+        &mut self,
+        slot: usize,
+        base: Reg,
+        pointer: &Pointer,
+        off: i32,
+        bytes: u32,
+        access: Access,
+    ) -> Step<()> {
+        let _ = &self.marks;
+        if pointer.variable.s64.0 < 0 {
+            return Err(Box::new(
+                Finding::error(
+                    Code::PacketBounds,
+                    slot,
+                    format!("{base} may point before the packet"),
+                )
+                .knowing(format!("{base} is {pointer}"))
+                .help("use an unsigned offset, or check that it is not negative"),
+            ));
+        }
+        let start = i64::from(pointer.off) + i64::from(off);
+        let end = start + i64::from(bytes);
+        let proved = pointer.proved.bytes();
+        if start >= 0 && proved.is_some_and(|proved| end <= i64::from(proved)) {
+            return Ok(());
+        }
+        let what = match (start < 0, proved) {
+            (true, _) => format!(
+                "this {} of {bytes} bytes starts {} bytes before {}",
+                access.verb(),
+                -start,
+                pointer.region
+            ),
+            (_, None) => format!(
+                "this {} is at or after data_end on this path",
+                access.verb()
+            ),
+            (_, Some(0)) => format!(
+                "this {} of {bytes} bytes at offset {start} is covered by no comparison with data_end",
+                access.verb()
+            ),
+            (_, Some(proved)) => format!(
+                "this {} reaches byte {end}, but the comparison with data_end covers {proved} bytes",
+                access.verb()
+            ),
+        };
+        let wanted = if pointer.variable.as_constant() == Some(0) {
+            format!("if (data + {end} > data_end) return XDP_PASS; /* before it */")
+        } else {
+            format!("if (p + {end} > data_end) return XDP_PASS; /* with the same p, before it */")
+        };
+        Err(Box::new(
+            Finding::error(Code::PacketBounds, slot, what)
+                .knowing(format!("{base} is {pointer}"))
+                .help(wanted),
+        ))
+    }
+
+    /// The lowest and highest start of the access, inside a region of known size.
+    #[allow(clippy::too_many_arguments, reason = "all of it describes one access")]
+    fn region_bounds(
+        &mut self,
+        slot: usize,
+        base: Reg,
+        pointer: &Pointer,
+        off: i32,
+        bytes: u32,
+        size: u32,
+        access: Access,
+        what: &str,
+    ) -> Step<(i64, i64)> {
+        let _ = &self.marks;
+        let code = if matches!(pointer.region, Region::MapValue(_)) {
+            Code::MapValueBounds
+        } else {
+            Code::MemoryBounds
+        };
+        let fixed = i64::from(pointer.off) + i64::from(off);
+        let low = fixed.saturating_add(pointer.variable.s64.0);
+        let refuse = |message: String, help: &str| {
+            Err(Box::new(
+                Finding::error(code, slot, message)
+                    .knowing(format!("{base} is {pointer}"))
+                    .help(help),
+            ))
+        };
+        if pointer.variable.s64.0 < 0 && low < 0 {
+            return refuse(
+                format!("this {} may start before {what}", access.verb()),
+                "use an unsigned index, or check that it is not negative",
+            );
+        }
+        if low < 0 {
+            return refuse(
+                format!("this {} starts {} bytes before {what}", access.verb(), -low),
+                "the offset is wrong",
+            );
+        }
+        if pointer.variable.u64.1 >= 1 << 29 {
+            return refuse(
+                format!(
+                    "this {} is at an unbounded offset into {what}",
+                    access.verb()
+                ),
+                "compare the index with the number of elements first, or mask it",
+            );
+        }
+        let high = fixed + pointer.variable.u64.1 as i64;
+        if high + i64::from(bytes) > i64::from(size) {
+            return refuse(
+                format!(
+                    "this {} may reach byte {}, but {what} have {size} bytes",
+                    access.verb(),
+                    high + i64::from(bytes)
+                ),
+                "compare the index with the number of elements first, or mask it",
+            );
+        }
+        Ok((low, high))
+    }
+}

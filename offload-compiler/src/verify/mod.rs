@@ -1,0 +1,32 @@
+//! The pre-verifier: proves that a program is safe, or says at which instruction it is not and why.
+//!
+//! Abstract interpretation with the kernel's domain and the kernel's precision: each path is walked with
+//! what is known of every register and stack slot ([`state`]), numbers as ranges and known bits
+//! ([`range`], [`tnum`]), and is left where its state is covered by one that was walked to its end
+//! ([`prune`], [`marks`]). What it accepts, the kernel accepts; what it refuses, it explains ([`finding`]).
+
+mod arithmetic;
+mod branch;
+mod call;
+mod explore;
+mod finding;
+mod input;
+mod map_rules;
+mod marks;
+mod memory;
+mod prototype;
+mod prune;
+pub mod range;
+mod stack;
+mod state;
+mod step;
+mod structure;
+mod subprogram;
+pub mod tnum;
+mod value;
+
+pub use explore::{Verdict, verify};
+pub use finding::{Code, Finding, Severity};
+pub use input::{
+    Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
+};

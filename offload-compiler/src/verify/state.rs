@@ -1,0 +1,244 @@
+//! All that is known at one point of one path: frames, registers, stacks, what must be given back.
+
+use crate::isa::Reg;
+
+use super::marks::{Mark, Marks};
+use super::value::{Pointer, Tracked, Value};
+
+/// Frames of subprograms within each other, the program's own included (MAX_CALL_FRAMES).
+pub(super) const MAX_FRAMES: usize = 8;
+/// Bytes of one frame's stack, and of all frames together (MAX_BPF_STACK).
+pub(super) const MAX_STACK: i32 = 512;
+/// Bytes of a stack slot.
+pub(super) const SLOT: usize = 8;
+
+/// One byte of a stack slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Byte {
+    /// Never written.
+    Uninitialised,
+    /// Part of the number or pointer that the slot holds.
+    Held,
+    /// Some number.
+    Data,
+    /// 0.
+    Zero,
+}
+
+/// Eight aligned bytes of stack.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct StackSlot {
+    /// What the bytes are, lowest address first.
+    pub bytes: [Byte; SLOT],
+    /// The value that the `Held` bytes are of; they start at the lowest address.
+    pub held: Value,
+    /// History of the slot's content.
+    pub mark: Mark,
+}
+
+impl StackSlot {
+    /// Nothing written yet.
+    pub(super) const EMPTY: Self = Self {
+        bytes: [Byte::Uninitialised; SLOT],
+        held: Value::Uninitialised,
+        mark: Mark::NONE,
+    };
+
+    /// How many bytes of a held value there are; 0 where none is held.
+    pub(super) fn held_bytes(&self) -> usize {
+        if self.bytes[0] == Byte::Held {
+            self.bytes
+                .iter()
+                .filter(|&&byte| byte == Byte::Held)
+                .count()
+        } else {
+            0
+        }
+    }
+
+    /// Whether it holds a whole register.
+    pub(super) fn holds_register(&self) -> bool {
+        self.held_bytes() == SLOT
+    }
+
+    /// The held value is no longer whole: its bytes are plain data.
+    pub(super) fn spoil(&mut self) {
+        for byte in &mut self.bytes {
+            if *byte == Byte::Held {
+                *byte = Byte::Data;
+            }
+        }
+        self.held = Value::Uninitialised;
+    }
+}
+
+/// What a frame was entered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The program itself.
+    Program,
+    /// A subprogram call.
+    Call,
+    /// A callback that a helper calls; its return value must lie in 0..=1.
+    Callback,
+}
+
+/// A subprogram's registers and stack.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Frame {
+    /// r0 to r10.
+    pub registers: [Tracked; 11],
+    /// From the frame pointer down: slot `i` is bytes `-8(i+1)..-8i`.
+    pub stack: Vec<StackSlot>,
+    /// The function's first slot.
+    pub function: usize,
+    /// The call's slot; 0 for the program itself.
+    pub call_site: usize,
+    /// Why it was entered.
+    pub purpose: Purpose,
+}
+
+impl Frame {
+    /// A frame whose registers are all uninitialised.
+    pub(super) fn new(function: usize, call_site: usize, purpose: Purpose) -> Self {
+        Self {
+            registers: [Tracked::UNINITIALISED; 11],
+            stack: Vec::new(),
+            function,
+            call_site,
+            purpose,
+        }
+    }
+
+    /// The slot that holds the byte at `off` (negative), made if it is not there.
+    pub(super) fn slot_mut(&mut self, off: i32) -> &mut StackSlot {
+        let index = slot_index(off);
+        if self.stack.len() <= index {
+            self.stack.resize(index + 1, StackSlot::EMPTY);
+        }
+        &mut self.stack[index]
+    }
+
+    /// The slot that holds the byte at `off` (negative).
+    pub(super) fn slot(&self, off: i32) -> StackSlot {
+        self.stack
+            .get(slot_index(off))
+            .copied()
+            .unwrap_or(StackSlot::EMPTY)
+    }
+}
+
+/// Index of the slot that holds the byte at `off`, -512..=-1.
+pub(super) fn slot_index(off: i32) -> usize {
+    ((-off - 1).max(0) as usize) / SLOT
+}
+
+/// Index within its slot of the byte at `off`.
+pub(super) fn byte_index(off: i32) -> usize {
+    off.rem_euclid(SLOT as i32) as usize
+}
+
+/// Something that must be given back before the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// Its number, never 0.
+    pub id: u32,
+    /// The slot of the call that gave it.
+    pub acquired_at: usize,
+}
+
+/// All that is known at one point of a path.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct State {
+    /// Innermost last.
+    pub frames: Vec<Frame>,
+    /// What must be given back.
+    pub references: Vec<Reference>,
+    /// The `bpf_spin_lock` that is held, by the id of the pointer it was taken with.
+    pub lock: Option<(super::value::Region, u32)>,
+}
+
+impl State {
+    /// The frame that runs.
+    pub(super) fn frame(&self) -> &Frame {
+        self.frames.last().expect("a state has at least one frame")
+    }
+
+    /// The frame that runs.
+    pub(super) fn frame_mut(&mut self) -> &mut Frame {
+        self.frames
+            .last_mut()
+            .expect("a state has at least one frame")
+    }
+
+    /// Depth of the frame that runs, 0 for the program itself.
+    pub(super) fn depth(&self) -> u8 {
+        (self.frames.len() - 1) as u8
+    }
+
+    /// A register of the frame that runs.
+    pub(super) fn register(&self, reg: Reg) -> &Tracked {
+        &self.frame().registers[reg.index()]
+    }
+
+    /// Sets a register of the frame that runs.
+    pub(super) fn set(&mut self, reg: Reg, value: Value, mark: Mark) {
+        self.frame_mut().registers[reg.index()] = Tracked { value, mark };
+    }
+
+    /// Every value in registers and stack slots of all frames, with the node of its history.
+    pub(super) fn for_each_value(&mut self, mut visit: impl FnMut(&mut Value, &mut Mark)) {
+        for frame in &mut self.frames {
+            for register in &mut frame.registers {
+                visit(&mut register.value, &mut register.mark);
+            }
+            for slot in &mut frame.stack {
+                if slot.held_bytes() > 0 {
+                    visit(&mut slot.held, &mut slot.mark);
+                }
+            }
+        }
+    }
+
+    /// Every pointer in registers and stack slots of all frames.
+    pub(super) fn for_each_pointer(&mut self, mut visit: impl FnMut(&mut Pointer)) {
+        self.for_each_value(|value, _| {
+            if let Value::Pointer(pointer) = value {
+                visit(pointer);
+            }
+        });
+    }
+
+    /// Pointers that `dead` picks become uninitialised.
+    pub(super) fn forget_pointers(&mut self, dead: impl Fn(&Pointer) -> bool) {
+        for frame in &mut self.frames {
+            for register in &mut frame.registers {
+                if register.value.pointer().is_some_and(&dead) {
+                    *register = Tracked::UNINITIALISED;
+                }
+            }
+            for slot in &mut frame.stack {
+                if slot.held.pointer().is_some_and(&dead) && slot.held_bytes() > 0 {
+                    slot.bytes = [Byte::Data; SLOT];
+                    slot.held = Value::Uninitialised;
+                }
+            }
+        }
+    }
+
+    /// Gives every value a fresh node, so that what happens to it from here on can be told apart.
+    pub(super) fn renew_marks(&mut self, marks: &mut Marks) {
+        for frame in &mut self.frames {
+            for register in &mut frame.registers {
+                if register.value != Value::Uninitialised {
+                    register.mark = marks.same(register.mark);
+                }
+            }
+            for slot in &mut frame.stack {
+                if slot.bytes != [Byte::Uninitialised; SLOT] {
+                    slot.mark = marks.same(slot.mark);
+                }
+            }
+        }
+    }
+}

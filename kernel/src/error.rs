@@ -95,6 +95,8 @@ pub enum Operation {
     GetNetdev,
     /// ETHTOOL_MSG_*_GET or an ethtool ioctl.
     GetEthtool,
+    /// ETHTOOL_MSG_FEATURES_SET.
+    SetEthtool,
     /// Reading multicast notifications.
     Watch,
     /// BPF_MAP_CREATE.
@@ -149,6 +151,7 @@ impl fmt::Display for Operation {
             Self::ResolveFamily => "find netlink family",
             Self::GetNetdev => "read netdev features",
             Self::GetEthtool => "read ethtool settings",
+            Self::SetEthtool => "change ethtool settings",
             Self::Watch => "watch network events",
             Self::CreateMap => "create map",
             Self::ReadMap => "read map",

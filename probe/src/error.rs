@@ -1,5 +1,7 @@
 //! What can go wrong while probing.
 
+use crate::judge::explain::Explanation;
+
 /// The result of every probing function that touches the system.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -18,4 +20,58 @@ pub enum Error {
         /// The existing name that is closest to it, if any is close.
         similar: Option<String>,
     },
+    /// The driver table has no such row.
+    #[error("no driver named '{name}' in the driver table")]
+    NoSuchDriver {
+        /// What was asked for.
+        name: String,
+    },
+    /// Capabilities are missing.
+    #[error("not permitted: this process lacks {missing}")]
+    NotPermitted {
+        /// Their names.
+        missing: String,
+    },
+    /// A trial would disturb what runs.
+    #[error("not tried: {}", .0.reason)]
+    WouldDisturb(Box<Explanation>),
+    /// Output failed.
+    #[error("cannot write: {0}")]
+    Output(std::io::ErrorKind),
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Output(error.kind())
+    }
+}
+
+impl Error {
+    /// The exit code: 1 the system failed, 2 usage, 3 a reasoned no, 4 not permitted.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => 4,
+            Self::Kernel(_) | Self::Output(_) => 1,
+            Self::NoSuchInterface { .. } | Self::NoSuchDriver { .. } => 2,
+            Self::WouldDisturb(_) => 3,
+            Self::NotPermitted { .. } => 4,
+        }
+    }
+
+    /// What to do about it, where something can be done.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::NoSuchInterface { similar: Some(similar), .. } => Some(format!("did you mean '{similar}'?")),
+            Self::NoSuchInterface { similar: None, .. } => {
+                Some("xdp-probe list names them; another network namespace is reached with --netns".to_owned())
+            }
+            Self::NoSuchDriver { .. } => Some("xdp-probe drivers lists all rows".to_owned()),
+            Self::NotPermitted { .. } => Some("run it as root (sudo)".to_owned()),
+            Self::WouldDisturb(objection) => objection.remedy.clone(),
+            Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => {
+                Some("run it as root (sudo), or with CAP_NET_ADMIN, CAP_BPF, CAP_NET_RAW and (for --netns) CAP_SYS_ADMIN".to_owned())
+            }
+            Self::Kernel(_) | Self::Output(_) => None,
+        }
+    }
 }

@@ -4,10 +4,14 @@
 //! system, [`trial`] proves the verdicts by attaching, [`render`] shows them. [`drivers`] is the shipped
 //! table of what is known about drivers that say nothing themselves.
 
+pub mod cli;
+pub mod commands;
 pub mod drivers;
 pub mod error;
 pub mod facts;
 pub mod judge;
+pub mod render;
+pub mod trial;
 
 pub use error::{Error, Result};
 pub use facts::{Facts, Host, Snapshot, collect};

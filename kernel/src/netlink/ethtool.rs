@@ -107,6 +107,26 @@ impl Ethtool {
         })
     }
 
+    /// ETHTOOL_MSG_FEATURES_SET: turns the feature of this name ("rx-lro", "rx-gro-hw") on or off. Needs
+    /// CAP_NET_ADMIN.
+    pub fn set_feature(&mut self, ifindex: u32, name: &str, on: bool) -> Result<()> {
+        let header = Writer::default().put(ETHTOOL_A_HEADER_DEV_INDEX, &ifindex.to_ne_bytes());
+        let mut bit = Writer::default().put_text(ETHTOOL_A_BITSET_BIT_NAME, name);
+        if on {
+            bit = bit.put(ETHTOOL_A_BITSET_BIT_VALUE, &[]);
+        }
+        let bits = Writer::default().put_nested(ETHTOOL_A_BITSET_BITS_BIT, &bit);
+        let wanted = Writer::default().put_nested(ETHTOOL_A_BITSET_BITS, &bits);
+        let request = Writer::after(&command(ETHTOOL_MSG_FEATURES_SET))
+            .put_nested(ETHTOOL_A_HEADER, &header)
+            .put_nested(ETHTOOL_A_FEATURES_WANTED, &wanted)
+            .into_bytes();
+        self.family
+            .socket
+            .request(Operation::SetEthtool, self.family.id, request, |_| Ok(()))?;
+        Ok(())
+    }
+
     fn get<T>(
         &mut self,
         command: u8,
@@ -204,6 +224,7 @@ pub(super) const CHANGES: &str = "monitor";
 /// Requests (include/uapi/linux/ethtool_netlink.h, as all below).
 const ETHTOOL_MSG_STRSET_GET: u8 = 1;
 const ETHTOOL_MSG_FEATURES_GET: u8 = 11;
+const ETHTOOL_MSG_FEATURES_SET: u8 = 12;
 const ETHTOOL_MSG_RINGS_GET: u8 = 15;
 const ETHTOOL_MSG_CHANNELS_GET: u8 = 17;
 
@@ -214,6 +235,13 @@ const ETHTOOL_A_HEADER_FLAGS: u16 = 3;
 
 /// Bit sets as words of bits, not as lists of names: a tenth of the bytes.
 const ETHTOOL_FLAG_COMPACT_BITSETS: u32 = 1;
+
+/// In ETHTOOL_MSG_FEATURES_SET: which bits are to change, by name.
+const ETHTOOL_A_FEATURES_WANTED: u16 = 3;
+const ETHTOOL_A_BITSET_BITS: u16 = 3;
+const ETHTOOL_A_BITSET_BITS_BIT: u16 = 1;
+const ETHTOOL_A_BITSET_BIT_NAME: u16 = 2;
+const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
 
 /// The string set of feature names, and the way to it.
 const ETH_SS_FEATURES: u32 = 4;

@@ -137,12 +137,10 @@ pub(super) fn without_native(native: &Support, instead: &str) -> Option<Support>
     match native {
         Support::Yes { .. } => None,
         Support::No {
-            evidence,
-            reason,
-            remedy,
+            evidence, remedy, ..
         } => Some(Support::No {
             evidence: evidence.clone(),
-            reason: format!("native mode is not to be had: {reason}"),
+            reason: "it needs native mode, which is refused (see there)".to_owned(),
             remedy: Some(match remedy {
                 Some(remedy) if !remedy.contains("generic") => format!("{remedy}; or {instead}"),
                 _ => instead.to_owned(),

@@ -1,0 +1,56 @@
+//! The commands: facts in, output out.
+
+mod drivers;
+mod list;
+mod show;
+mod try_out;
+mod watch;
+
+use std::io::{self, Write};
+
+use crate::Result;
+use crate::cli::{Cli, Command};
+
+/// Runs a parsed command line, printing to `out`.
+pub fn run(cli: &Cli, out: &mut Output<'_>) -> Result<()> {
+    let netns = cli.global.netns.as_deref();
+    if let Some(netns) = netns {
+        kernel::netns::enter(netns)?;
+    }
+    match &cli.command {
+        Command::List { interfaces, wide } => list::run(interfaces, *wide, netns, out),
+        Command::Show { interface } => show::run(interface, netns, out),
+        Command::Try { interface, force } => try_out::run(interface, *force, netns, out),
+        Command::Watch { interfaces } => watch::run(interfaces, out),
+        Command::Drivers { name } => drivers::run(name.as_deref(), out),
+        Command::Completions { shell } => {
+            // Into a buffer: clap_complete panics where a pipe is closed.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut crate::cli::command(), "xdp-probe", &mut script);
+            Ok(out.stream.write_all(&script)?)
+        }
+    }
+}
+
+/// Where and how to print.
+pub struct Output<'a> {
+    /// Takes text with escape sequences, and drops them where there is no terminal.
+    pub stream: &'a mut dyn Write,
+    /// JSON instead of text.
+    pub json: bool,
+    /// Columns of the terminal; `None` for pipes and files.
+    pub width: Option<u16>,
+}
+
+impl Output<'_> {
+    /// One JSON value on a line.
+    fn json(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut *self.stream, value)?;
+        self.stream.write_all(b"\n")
+    }
+
+    /// Text as it is.
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes())
+    }
+}

@@ -82,14 +82,11 @@ impl Run<'_> {
         Ok(Flow::Return(0))
     }
 
-    /// `bpf_csum_diff`: folded to 16 bits since Linux 6.13.
+    /// `bpf_csum_diff`: since Linux 6.13 of any sizes, and folded to 16 bits.
     pub(super) fn checksum_difference(&mut self) -> Result<Flow, FaultKind> {
         let (from, from_size) = (self.get(Reg::R1)?, self.get(Reg::R2)? as u32);
         let (to, to_size) = (self.get(Reg::R3)?, self.get(Reg::R4)? as u32);
         let seed = self.get(Reg::R5)? as u32;
-        if (from_size | to_size) % 4 != 0 {
-            return Ok(Flow::Return(EINVAL as u64));
-        }
         let from = self.bytes(from, u64::from(from_size))?;
         let to = self.bytes(to, u64::from(to_size))?;
         let sum = match (from.is_empty(), to.is_empty()) {
@@ -136,11 +133,13 @@ fn add_with_carry(left: u32, right: u32) -> u32 {
     sum.wrapping_add(u32::from(carry))
 }
 
-/// `csum_partial`: the one's complement sum of little-endian words, onto a seed.
+/// `csum_partial`: the one's complement sum of little-endian words, onto a seed. What is left of the last
+/// word counts as if zeros followed.
 fn partial_sum(bytes: &[u8], seed: u32) -> u32 {
     let (words, rest) = bytes.as_chunks();
-    debug_assert!(rest.is_empty(), "sizes are multiples of 4");
-    words.iter().fold(seed, |sum, word| {
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().chain([&last]).fold(seed, |sum, word| {
         add_with_carry(sum, u32::from_le_bytes(*word))
     })
 }

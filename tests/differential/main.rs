@@ -1,0 +1,84 @@
+//! The interpreter against the kernel: the same program, the same packets, the same maps. Verdict, packet
+//! bytes and map contents must be equal, without exception.
+//!
+//! `DIFFERENTIAL_PROGRAMS=100000` makes the random test longer, `DIFFERENTIAL_SEED=N` begins elsewhere.
+
+mod compare;
+mod generate;
+mod packets;
+mod random;
+
+use compare::{Maps, Twins};
+use offload_compiler::isa::assemble;
+use random::Random;
+
+/// Programs of the random test: with the packets of each, and about 2 % refused, 200,000 pairs.
+const PROGRAMS: u64 = 4_100;
+const PACKETS: u64 = 50;
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable)
+        .ok()
+        .map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Keeps this thread on one CPU, whose per-CPU values the programs then use; gives it and the number of
+/// possible CPUs.
+fn stay_on_one_cpu() -> (u32, u32) {
+    let cpu = rustix::thread::sched_getcpu();
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set).expect("one CPU that it runs on");
+    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").expect("sysfs");
+    let last = possible.trim().rsplit(['-', ',']).next().unwrap_or("0");
+    (cpu as u32, last.parse::<u32>().expect("a CPU number") + 1)
+}
+
+#[test]
+fn random_programs_do_the_same_on_the_kernel_and_in_the_interpreter() {
+    if !tests::require_root() {
+        return;
+    }
+    let programs = number("DIFFERENTIAL_PROGRAMS", PROGRAMS);
+    let first = number("DIFFERENTIAL_SEED", 1);
+    let (cpu, cpus) = stay_on_one_cpu();
+    let mut maps = Maps::create(&generate::MAPS);
+    let (mut pairs, mut refused) = (0, Vec::new());
+    for seed in first..first + programs {
+        let source = generate::program(seed);
+        let code = assemble(&source).unwrap_or_else(|error| panic!("{error}\n{source}"));
+        maps.clear();
+        let mut twins = match Twins::load(&code.encode(), &maps, cpu, cpus) {
+            Ok(twins) => twins,
+            Err(reason) => {
+                refused.push(format!("seed {seed}: {reason}"));
+                continue;
+            }
+        };
+        let slot = generate::DEVICE_SLOT.to_ne_bytes();
+        twins.set(generate::DEVICES, &slot, &1u32.to_ne_bytes());
+        let mut random = Random::new(seed ^ 0x5eed);
+        for _ in 0..PACKETS {
+            let packet = packets::packet(&mut random);
+            pairs += 1;
+            let compared = twins.run(&packet);
+            let compared = compared.and_then(|()| {
+                // Maps are compared after the first packet too, near the cause of a difference.
+                let all = pairs % PACKETS <= 1;
+                if all { twins.compare_maps() } else { Ok(()) }
+            });
+            if let Err(difference) = compared {
+                panic!("{source}\npacket {packet:02x?}\nseed {seed}: {difference}");
+            }
+        }
+    }
+    println!(
+        "{pairs} pairs equal; the verifier refused {} of {programs} programs",
+        refused.len()
+    );
+    assert!(
+        refused.len() as u64 * 20 < programs,
+        "too many generated programs are refused:\n{}",
+        refused[..refused.len().min(20)].join("\n")
+    );
+}

@@ -12,6 +12,7 @@ use super::marks::{Mark, Marks};
 use super::prune::{self, Closeness};
 use super::state::{Frame, Purpose, State};
 use super::value::{Pointer, Region, Tracked, Value};
+use super::watch::{Moment, Watch};
 
 /// A refusal ends the walk.
 pub(super) type Step<T> = Result<T, Box<Finding>>;
@@ -33,6 +34,10 @@ pub struct Verdict {
     pub processed: usize,
     /// States kept for comparison.
     pub states: usize,
+    /// Whether some path reached a slot; of an accepted program, what is not reached is dead code.
+    pub reached: Vec<bool>,
+    /// Bytes of stack that each function uses, by its first slot.
+    pub stack: HashMap<usize, u32>,
 }
 
 impl Verdict {
@@ -105,12 +110,23 @@ pub(super) struct Walk<'a> {
     jumps: usize,
     since_checkpoint: (usize, usize),
     reached: Vec<bool>,
+    watch: Option<&'a mut dyn Watch>,
     pub(super) stack_depth: HashMap<usize, i32>,
 }
 
 /// Verifies the program, then each of its global functions on its own.
 pub fn verify(input: &Input<'_>) -> Verdict {
+    verify_with(input, None)
+}
+
+/// Verifies the program and asks `watch` before each instruction of each path.
+pub fn verify_watched(input: &Input<'_>, watch: &mut dyn Watch) -> Verdict {
+    verify_with(input, Some(watch))
+}
+
+fn verify_with<'a>(input: &'a Input<'a>, watch: Option<&'a mut dyn Watch>) -> Verdict {
     let mut walk = Walk::new(input);
+    walk.watch = watch;
     let mut findings = super::structure::check(input);
     if findings.iter().all(|f| f.severity != Severity::Error) {
         let outcome = walk
@@ -127,6 +143,12 @@ pub fn verify(input: &Input<'_>) -> Verdict {
         findings,
         processed: walk.processed,
         states: walk.checkpoints.len(),
+        stack: walk
+            .stack_depth
+            .iter()
+            .map(|(&function, &bytes)| (function, bytes.max(0) as u32))
+            .collect(),
+        reached: walk.reached,
     }
 }
 
@@ -147,6 +169,7 @@ impl<'a> Walk<'a> {
             jumps: 0,
             since_checkpoint: (0, 0),
             reached: vec![false; input.code.len()],
+            watch: None,
             stack_depth: HashMap::new(),
         }
     }
@@ -325,6 +348,13 @@ impl<'a> Walk<'a> {
             ) {
                 self.jumps += 1;
                 self.since_checkpoint.0 += 1;
+            }
+            if let Some(watch) = &mut self.watch {
+                watch.before(&Moment {
+                    slot,
+                    instruction: &instruction,
+                    state: &state,
+                })?;
             }
             match self.step(&mut state, slot, &instruction)? {
                 Next::At(next) => slot = next,

@@ -127,6 +127,9 @@ pub struct Rules {
     pub uninitialised_stack_allowed: bool,
     /// The license is GPL-compatible.
     pub gpl: bool,
+    /// The program is bound to a device: it may choose the receive queue by a store to `rx_queue_index`
+    /// (net/core/filter.c `xdp_is_valid_access`).
+    pub offloaded: bool,
     /// Instructions that may be followed over all paths (BPF_COMPLEXITY_LIMIT_INSNS: 1,000,000).
     pub instructions: usize,
     /// Nodes of history that may be kept, 16 bytes each.
@@ -140,6 +143,7 @@ impl Default for Rules {
             leaks_allowed: true,
             uninitialised_stack_allowed: true,
             gpl: true,
+            offloaded: false,
             instructions: 1_000_000,
             history: 24_000_000,
         }

@@ -13,6 +13,8 @@ use super::value::{Pointer, Region, Tracked, Value};
 /// Map flags (include/uapi/linux/bpf.h).
 const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 const BPF_F_WRONLY_PROG: u32 = 1 << 8;
+/// Offset of `rx_queue_index` in `struct xdp_md`.
+const RX_QUEUE_INDEX: i16 = 16;
 
 /// What is done with memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +151,14 @@ impl Walk<'_> {
             }
         }
         match pointer.region {
+            Region::Context
+                if self.input.rules.offloaded
+                    && pointer.is_start()
+                    && off == RX_QUEUE_INDEX
+                    && size == Size::B32 =>
+            {
+                Ok(())
+            }
             Region::Context => Err(Box::new(
                 Finding::error(
                     Code::ContextAccess,

@@ -24,9 +24,11 @@ mod structure;
 mod subprogram;
 pub mod tnum;
 mod value;
+mod watch;
 
-pub use explore::{Verdict, verify};
+pub use explore::{Verdict, verify, verify_watched};
 pub use finding::{Code, Finding, Severity};
 pub use input::{
     Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
 };
+pub use watch::{Known, Moment, Place, Watch};

@@ -1,1 +1,9 @@
-//! x
+//! The Netronome NFP as a compile target. Pure: bytes in, values out.
+//!
+//! `isa` is the microengine's instruction words: typed, decoded and encoded without loss, printed and read as the
+//! public disassembler writes them, relocated and given their ECC as the kernel driver does at load. `words` is
+//! the text file they are kept in. `profile` is what a card offers.
+
+pub mod isa;
+pub mod profile;
+pub mod words;

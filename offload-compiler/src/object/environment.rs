@@ -15,8 +15,11 @@ pub struct Environment<'a> {
     /// The text of the kernel's configuration (`/proc/config.gz` unpacked, or `/boot/config-RELEASE`).
     pub kconfig: Option<&'a str>,
     /// Looks up the address of a kernel symbol (`/proc/kallsyms`).
-    pub kernel_symbols: Option<&'a dyn Fn(&str) -> Option<u64>>,
+    pub kernel_symbols: Option<&'a SymbolLookup<'a>>,
 }
+
+/// Gives the address of a kernel symbol.
+pub type SymbolLookup<'a> = dyn Fn(&str) -> Option<u64> + 'a;
 
 /// A kernel module's BTF, parsed with [`Btf::parse_split`].
 #[derive(Clone, Copy)]

@@ -227,7 +227,9 @@ pub(super) fn resolve(
             }
         }
         ExternKind::Variable { type_id } => {
-            let Some((id, module, btf)) = find_in_kernel(Kind::Var, &ext.name, environment)? else {
+            let Some(KernelType { id, module, btf }) =
+                find_in_kernel(Kind::Var, &ext.name, environment)?
+            else {
                 return missing("the kernel's BTF has no such variable");
             };
             let kernel_type = match btf.get(id).map(|ty| ty.body) {
@@ -246,7 +248,9 @@ pub(super) fn resolve(
         }
         ExternKind::Function { proto } => {
             let name = essential(&ext.name);
-            let Some((id, module, btf)) = find_in_kernel(Kind::Func, name, environment)? else {
+            let Some(KernelType { id, module, btf }) =
+                find_in_kernel(Kind::Func, name, environment)?
+            else {
                 return missing(
                     "the kernel has no such function for programs, nor has a loaded module",
                 );
@@ -264,26 +268,40 @@ pub(super) fn resolve(
     }
 }
 
+/// A type of the kernel, or of a module by index into the environment.
+struct KernelType<'a> {
+    id: u32,
+    module: Option<usize>,
+    btf: &'a Btf,
+}
+
 /// A type of the kernel or else of the first module that has it.
 fn find_in_kernel<'a>(
     kind: Kind,
     name: &str,
     environment: &Environment<'a>,
-) -> Result<Option<(u32, Option<usize>, &'a Btf)>, LinkError> {
+) -> Result<Option<KernelType<'a>>, LinkError> {
     let kernel = environment
         .kernel_btf
         .ok_or_else(|| LinkError::NeedsKernelBtf {
             what: format!("extern '{name}'"),
         })?;
     if let Some(id) = kernel.find(kind, name) {
-        return Ok(Some((id, None, kernel)));
+        return Ok(Some(KernelType {
+            id,
+            module: None,
+            btf: kernel,
+        }));
     }
     Ok(environment
         .modules
         .iter()
         .enumerate()
         .find_map(|(index, module)| {
-            let id = module.btf.find_own(kind, name)?;
-            Some((id, Some(index), module.btf))
+            Some(KernelType {
+                id: module.btf.find_own(kind, name)?,
+                module: Some(index),
+                btf: module.btf,
+            })
         }))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::Object;
 use super::code::{CodeSection, Function};
-use super::elf::{Place, SymbolKind};
+use super::elf::SymbolKind;
 use super::error::LinkError;
 use crate::isa::Insn;
 
@@ -73,14 +73,13 @@ impl Layout {
             let Some(target) = referred(object, function, section, slot, insn)? else {
                 continue;
             };
-            let start = match starts.get(&target) {
-                Some(&start) => start,
-                None => {
-                    let visit = self.place(object, starts, target)?;
-                    let start = visit.placed.start;
-                    visits.push(visit);
-                    start
-                }
+            let start = if let Some(&start) = starts.get(&target) {
+                start
+            } else {
+                let visit = self.place(object, starts, target)?;
+                let start = visit.placed.start;
+                visits.push(visit);
+                start
             };
             self.references.push((at, start));
         }
@@ -126,16 +125,14 @@ fn referred(
                 .section()
                 .and_then(|index| object.code_section_of.get(&index))
             else {
-                return match symbol.place {
-                    _ if !insn.is_local_call() => Ok(None),
-                    Place::Undefined | Place::Special | Place::Section(_) => {
-                        Err(LinkError::NoSuchFunction {
-                            function: function.name.clone(),
-                            insn: slot,
-                            target: format!("'{}'", symbol.name),
-                        })
-                    }
-                };
+                if !insn.is_local_call() {
+                    return Ok(None);
+                }
+                return Err(LinkError::NoSuchFunction {
+                    function: function.name.clone(),
+                    insn: slot,
+                    target: format!("'{}'", symbol.name),
+                });
             };
             let base = symbol.value as i64;
             let offset = if insn.is_local_call() {

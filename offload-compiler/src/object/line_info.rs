@@ -25,7 +25,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(records: Vec<LineInfo>, strings: Option<&Btf>) -> Self {
+    /// Records of line 0, code that the compiler made up, are left out: such code counts to the line before.
+    pub(super) fn new(mut records: Vec<LineInfo>, strings: Option<&Btf>) -> Self {
+        records.retain(|record| record.line_and_column >> 10 != 0);
         Self {
             records,
             strings: strings.cloned(),

@@ -33,7 +33,7 @@ mod slots;
 
 use std::collections::HashMap;
 
-pub use environment::{Environment, ModuleBtf, Requirements};
+pub use environment::{Environment, ModuleBtf, Requirements, SymbolLookup};
 pub use error::{BtfError, GlobalError, LinkError, ObjectError};
 pub use globals::{Global, GlobalValue};
 pub use line_info::SourceLine;

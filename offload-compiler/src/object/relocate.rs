@@ -31,7 +31,10 @@ pub(super) fn link(
     let mut linker = Linker {
         object,
         environment,
-        settings: kconfig::Settings::pick(&object.externs.all, environment),
+        settings: match object.kconfig_map {
+            Some(_) => kconfig::Settings::pick(&object.externs.all, environment),
+            None => kconfig::Settings::default(),
+        },
         found: HashMap::new(),
         maps: BTreeSet::new(),
         out: Linked {
@@ -73,7 +76,7 @@ pub(super) fn requirements(object: &Object, program: usize) -> Requirements {
             let ext = &object.externs.all[ext];
             match ext.kind {
                 ExternKind::Kconfig { .. } if ext.name.starts_with("CONFIG_") => {
-                    needs.kconfig = true
+                    needs.kconfig = true;
                 }
                 ExternKind::Kconfig { .. } => {
                     needs.kernel_version = true;
@@ -158,7 +161,7 @@ impl At<'_> {
     }
 }
 
-impl<'a> Linker<'a> {
+impl Linker<'_> {
     fn copy_code(&mut self, layout: &Layout) {
         for placed in &layout.functions {
             let function = &self.object.code.functions[placed.function];

@@ -37,7 +37,7 @@ impl Btf {
             Kind::Var if !features.datasec => self.replace_by_byte(id),
             Kind::DeclTag if !features.decl_tag => self.replace_by_byte(id),
             Kind::Datasec if !features.datasec => {
-                self.replace_by_struct(id, info(Kind::Struct, entries))
+                self.replace_by_struct(id, info(Kind::Struct, entries));
             }
             Kind::Datasec if !features.odd_datasec_names && self.name(id).starts_with('?') => {
                 let name = self.name(id).replacen('?', "_", 1);
@@ -50,7 +50,7 @@ impl Btf {
             }
             Kind::Func if !features.func => self.set_word(id, word::INFO, info(Kind::Typedef, 0)),
             Kind::Func if !features.global_func => {
-                self.set_word(id, word::INFO, info(Kind::Func, 0))
+                self.set_word(id, word::INFO, info(Kind::Func, 0));
             }
             Kind::Float if !features.float => {
                 self.set_word(id, word::NAME, 0);
@@ -61,7 +61,7 @@ impl Btf {
                 self.set_word(id, word::INFO, info(Kind::Const, 0));
             }
             Kind::Enum if !features.enum64 => {
-                self.set_word(id, word::INFO, info(Kind::Enum, entries))
+                self.set_word(id, word::INFO, info(Kind::Enum, entries));
             }
             Kind::Enum64 if !features.enum64 => {
                 let byte = *placeholder.get_or_insert_with(|| {

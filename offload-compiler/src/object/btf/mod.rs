@@ -221,7 +221,7 @@ impl Btf {
                     to
                 }
                 TypeBody::Array { element, count } => {
-                    suffix.push_str(&format!("[{count}]"));
+                    suffix = format!("{suffix}[{count}]");
                     element
                 }
                 TypeBody::Const(to)

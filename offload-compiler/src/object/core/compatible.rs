@@ -85,11 +85,8 @@ fn same_sort<'a>(
             (TypeBody::Int { bit_offset: a, .. }, TypeBody::Int { bit_offset: b, .. }) => {
                 return Ok(a == 0 && b == 0);
             }
-            (TypeBody::Ptr(ours), TypeBody::Ptr(theirs)) => {
-                local.1 = ours;
-                target.1 = theirs;
-            }
-            (
+            (TypeBody::Ptr(ours), TypeBody::Ptr(theirs))
+            | (
                 TypeBody::Array { element: ours, .. },
                 TypeBody::Array {
                     element: theirs, ..
@@ -214,14 +211,14 @@ fn matches<'a>(
             (TypeBody::Fwd { union: ours }, TypeBody::Fwd { union: theirs }) => {
                 return Ok(ours == theirs);
             }
-            (TypeBody::Fwd { union }, TypeBody::Struct { .. }) => {
+            (TypeBody::Fwd { union }, TypeBody::Struct { .. })
+            | (TypeBody::Struct { .. }, TypeBody::Fwd { union }) => {
                 return Ok(behind_pointer && !union);
             }
-            (TypeBody::Fwd { union }, TypeBody::Union { .. }) => return Ok(behind_pointer && union),
-            (TypeBody::Struct { .. }, TypeBody::Fwd { union }) => {
-                return Ok(behind_pointer && !union);
+            (TypeBody::Fwd { union }, TypeBody::Union { .. })
+            | (TypeBody::Union { .. }, TypeBody::Fwd { union }) => {
+                return Ok(behind_pointer && union);
             }
-            (TypeBody::Union { .. }, TypeBody::Fwd { union }) => return Ok(behind_pointer && union),
             (
                 TypeBody::Enum { size, values, .. },
                 TypeBody::Enum {

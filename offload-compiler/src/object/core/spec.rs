@@ -174,18 +174,15 @@ impl<'a> Spec<'a> {
 
     /// The walk in C, such as `.a[3].b`; the leading index is left out where it is 0.
     pub(super) fn path(&self) -> String {
-        let mut path = String::new();
-        for (position, step) in self.steps.iter().enumerate() {
-            match step.name {
-                Some(name) if self.aspect.is_of_field() => path.push_str(&format!(".{name}")),
-                Some(name) => path.push_str(&format!("::{name}")),
-                None if position > 0 || step.index > 0 => {
-                    path.push_str(&format!("[{}]", step.index))
-                }
-                None => {}
-            }
-        }
-        path
+        let steps = self.steps.iter().enumerate();
+        steps
+            .map(|(position, step)| match step.name {
+                Some(name) if self.aspect.is_of_field() => format!(".{name}"),
+                Some(name) => format!("::{name}"),
+                None if position > 0 || step.index > 0 => format!("[{}]", step.index),
+                None => String::new(),
+            })
+            .collect()
     }
 
     /// The member that a step goes through.

@@ -71,17 +71,18 @@ impl Context<'_> {
         }
         match error {
             LoadError::Program(refused) => self.explain_program(refused, offload),
-            LoadError::CreateMap { source, .. } => {
+            LoadError::CreateMap { map, shape, source } => {
+                let what = format!("no map '{map}' of this form can be created ({shape})");
                 let explanation = match source.refusal() {
-                    Some(refusal) if offload => Explanation {
-                        reason: format!(
-                            "{error}: {}",
-                            self.ask_probe(Tried::CreateMap { offload }, refusal).reason
-                        ),
-                        remedy: self.ask_probe(Tried::CreateMap { offload }, refusal).remedy,
-                    },
+                    Some(refusal) if offload => {
+                        let why = self.ask_probe(Tried::CreateMap { offload }, refusal);
+                        Explanation {
+                            reason: format!("{what}: {}", why.reason),
+                            remedy: why.remedy,
+                        }
+                    }
                     refusal => Explanation {
-                        reason: error.to_string(),
+                        reason: what,
                         remedy: refusal.and_then(|refusal| map_remedy(refusal.errno)),
                     },
                 };
@@ -156,7 +157,7 @@ impl Context<'_> {
                 Some(lacks) => format!(
                     "this kernel has no {lacks}: guard the access with bpf_core_field_exists()"
                 ),
-                None => "correct the program there; `xdp-offload check` shows the line".to_owned(),
+                None => "correct the program there; -v shows the verifier's whole log".to_owned(),
             }),
         };
         (explanation, Some(finding.to_string()))

@@ -38,7 +38,11 @@ impl Finding {
         let start = end - tail;
         Some(Self {
             complaint: lines[start..end].iter().map(|&l| l.to_owned()).collect(),
-            insn: lines[..start].iter().rev().find_map(|l| instruction(l)),
+            insn: lines[..start]
+                .iter()
+                .rev()
+                .find_map(|line| instruction(line))
+                .or_else(|| lines[start..end].iter().find_map(|line| named_insn(line))),
             omitted: lines.len() - tail,
         })
     }
@@ -91,6 +95,13 @@ fn instruction(line: &str) -> Option<usize> {
     rest.starts_with(" (").then(|| number.parse().ok())?
 }
 
+/// `unreachable insn 1`: what is found before any instruction is walked names it.
+fn named_insn(line: &str) -> Option<usize> {
+    let (_, rest) = line.split_once("insn ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::Finding;
@@ -132,7 +143,7 @@ mod tests {
         check(
             "func#0 @0\nunreachable insn 1\nverification time 9 usec\nstack depth 0\nprocessed 0 insns\n",
             &["unreachable insn 1"],
-            None,
+            Some(1),
             4,
         );
     }

@@ -2,7 +2,7 @@
 
 use crate::exit::{Exit, Failure};
 use crate::value::Shape;
-use offload_compiler::object::{GlobalValue, Object, ProgramKind};
+use offload_compiler::object::{GlobalValue, MapContent, Object, ProgramKind, SlotTarget};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -111,12 +111,7 @@ impl Selection {
                     .collect(),
                 format!("program in a section '{section}'"),
             ),
-            (None, None) => {
-                return Ok(all()
-                    .filter(|(_, p)| p.kind.is_attachable_xdp())
-                    .map(|(i, _)| i)
-                    .collect());
-            }
+            (None, None) => return Ok(entry_programs(object)),
         };
         if found.is_empty() {
             return Err(Failure::new(
@@ -126,6 +121,36 @@ impl Selection {
             .because(listed(object)));
         }
         Ok(found)
+    }
+}
+
+/// The programs for interfaces, without those that others reach by tail calls, if that leaves any.
+fn entry_programs(object: &Object) -> Vec<usize> {
+    let called: Vec<usize> = object
+        .maps
+        .iter()
+        .filter_map(|map| match &map.content {
+            MapContent::Slots(slots) => Some(slots),
+            MapContent::None | MapContent::Data(_) | MapContent::Kconfig => None,
+        })
+        .flatten()
+        .filter_map(|&(_, target)| match target {
+            SlotTarget::Program(program) => Some(program),
+            SlotTarget::Map(_) => None,
+        })
+        .collect();
+    let attachable: Vec<usize> = (0..object.programs.len())
+        .filter(|&index| object.programs[index].kind.is_attachable_xdp())
+        .collect();
+    let entries: Vec<usize> = attachable
+        .iter()
+        .copied()
+        .filter(|index| !called.contains(index))
+        .collect();
+    if entries.is_empty() {
+        attachable
+    } else {
+        entries
     }
 }
 

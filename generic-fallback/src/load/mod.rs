@@ -320,6 +320,7 @@ impl<'a> Loader<'a> {
             .refusal()
             .and_then(|refusal| refusal.verifier_log.as_deref())
             .unwrap_or_default();
+        tracing::debug!(program = self.program_name(index), "verifier log:\n{log}");
         let finding = Finding::of(log);
         let line = finding
             .as_ref()

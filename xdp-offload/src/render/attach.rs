@@ -1,6 +1,7 @@
 //! What came of an attach: a headline, then each rung with why and what to do.
 
 use crate::output::{BAD, GOOD, NAME, QUIET, styled, wrap};
+use anstyle::Style;
 use generic_fallback::occupant::Holder;
 use generic_fallback::outcome::{Attempt, AttemptResult, Outcome};
 use generic_fallback::plan::{Action, Decision, Plan, Wanted};
@@ -51,11 +52,10 @@ fn headline(outcome: &Outcome) -> String {
 
 fn rung(attempt: &Attempt, width: usize) -> String {
     let result = match attempt.result {
-        AttemptResult::Ok => styled(GOOD, format!("{:8}", "held")),
-        AttemptResult::Skipped => styled(QUIET, format!("{:8}", "left out")),
-        AttemptResult::Refused | AttemptResult::Failed => {
-            styled(BAD, format!("{:8}", attempt.result))
-        }
+        AttemptResult::Ok => (GOOD, "held"),
+        AttemptResult::Skipped => (QUIET, "left out"),
+        AttemptResult::Refused => (BAD, "refused"),
+        AttemptResult::Failed => (BAD, "failed"),
     };
     let mut lines = Vec::new();
     if let Some(reason) = &attempt.reason {
@@ -72,7 +72,7 @@ fn rung(attempt: &Attempt, width: usize) -> String {
     if let Some(remedy) = &attempt.remedy {
         lines.push(format!("do: {remedy}"));
     }
-    entry(attempt.mode, &result, &lines, width)
+    entry(attempt.mode, result, &lines, width)
 }
 
 /// The errno and the text, as far as there are any.
@@ -85,18 +85,20 @@ fn kernel_words(attempt: &Attempt) -> Option<String> {
     }
 }
 
-fn entry(mode: Mode, result: &str, lines: &[String], width: usize) -> String {
-    let mut out = format!("  {mode:8} {result}");
+/// `native   refused  at attach: ...`, the lines one below the other.
+fn entry(mode: Mode, (style, word): (Style, &str), lines: &[String], width: usize) -> String {
+    /// The longest word, "left out".
+    const WORD: usize = 8;
+    let mut out = format!("  {mode:8} {}", styled(style, word));
     for (number, line) in lines.iter().enumerate() {
         if number == 0 {
-            out.push(' ');
+            out.extend(std::iter::repeat_n(' ', WORD + 1 - word.len()));
         } else {
             out.push('\n');
             out.extend(std::iter::repeat_n(' ', INDENT));
         }
         out.push_str(&wrap(line, INDENT, width));
     }
-    let mut out = out.trim_end().to_owned();
     out.push('\n');
     out
 }
@@ -122,7 +124,7 @@ pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> St
     for rung in &plan.rungs {
         let (result, lines) = match &rung.decision {
             Decision::Try(action) => (
-                styled(GOOD, format!("{:8}", "try")),
+                (GOOD, "try"),
                 match action {
                     Action::Add => Vec::new(),
                     Action::Replace(old) => vec![format!("in place of {old}, in one step")],
@@ -137,10 +139,10 @@ pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> St
             Decision::Skip { reason, remedy } => {
                 let mut lines = vec![reason.clone()];
                 lines.extend(remedy.iter().map(|remedy| format!("do: {remedy}")));
-                (styled(QUIET, format!("{:8}", "leave")), lines)
+                ((QUIET, "leave"), lines)
             }
         };
-        out.push_str(&entry(rung.mode, &result, &lines, width));
+        out.push_str(&entry(rung.mode, result, &lines, width));
     }
     out
 }

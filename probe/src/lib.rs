@@ -14,6 +14,6 @@ pub mod render;
 pub mod trial;
 
 pub use error::{Error, Result};
-pub use facts::{Facts, Host, Snapshot, collect};
+pub use facts::{Facts, Host, Snapshot, collect, collect_for};
 pub use judge::explain::{Binding, Explanation, Tried, explain};
 pub use judge::{Evidence, EvidenceKind, Needs, Support, Verdicts, judge};

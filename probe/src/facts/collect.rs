@@ -6,7 +6,9 @@ use std::fs;
 use kernel::Errno;
 use kernel::bpf::program::Program;
 use kernel::host::{Capabilities, KernelRelease, Lockdown, page_size, possible_cpus};
-use kernel::netlink::ethtool::{DriverInfo, DriverInfoReader, Ethtool, Target};
+use kernel::netlink::ethtool::{
+    Channels, DriverInfo, DriverInfoReader, Ethtool, OffloadFeatures, Rings, Target,
+};
 use kernel::netlink::link::{Link, Route};
 use kernel::netlink::netdev::{Netdev, NetdevFeatures};
 
@@ -23,41 +25,127 @@ pub fn collect() -> Result<Snapshot> {
         Some(mut netdev) => Some(netdev.dump()?),
         None => None,
     };
-    let host = read_host(advertised.is_some())?;
-    let mut advertised: Option<HashMap<u32, NetdevFeatures>> =
-        advertised.map(|all| all.into_iter().map(|one| (one.ifindex, one)).collect());
-    let (mut channels, mut rings, mut offloads) = match Ethtool::open()? {
-        Some(mut ethtool) => (
-            ethtool.channels(Target::All)?,
-            ethtool.rings(Target::All)?,
-            ethtool.features(Target::All)?,
-        ),
-        None => Default::default(),
+    let mut told = Told {
+        advertised: advertised.map(|all| all.into_iter().map(|one| (one.ifindex, one)).collect()),
+        ..Told::default()
     };
+    if let Some(mut ethtool) = Ethtool::open()? {
+        told.channels = ethtool.channels(Target::All)?;
+        told.rings = ethtool.rings(Target::All)?;
+        told.offloads = ethtool.features(Target::All)?;
+    }
+    snapshot(&mut route, links, told)
+}
+
+/// Reads the host and these interfaces, with those that decide with them what works: a veth's peer, the device below
+/// a vlan, the master. A few requests for each, however many interfaces there are. What is stacked on top of them is
+/// not looked for; of a bond or a team, whose ports decide, everything is read.
+pub fn collect_for<S: AsRef<str>>(names: &[S]) -> Result<Snapshot> {
+    let mut route = Route::open()?;
+    let mut links: Vec<Link> = Vec::new();
+    for name in names.iter().map(AsRef::as_ref) {
+        match route.link_by_name(name) {
+            Ok(link) => add_with_related(&mut route, link, &mut links),
+            Err(error) if error.errno() == Some(Errno::EPERM) => return Err(error.into()),
+            // Not there, or no name that an interface can have: the search among all says what comes close.
+            Err(_) => {
+                collect()?.by_name(name)?;
+                return collect();
+            }
+        }
+    }
+    let ports_decide = |link: &Link| matches!(link.kind.as_deref(), Some("bond" | "team"));
+    if links.iter().any(ports_decide) {
+        return collect();
+    }
+    let mut told = Told::default();
+    if let Some(mut netdev) = Netdev::open()? {
+        let mut advertised = HashMap::new();
+        for link in &links {
+            if let Some(one) = unless_gone(netdev.get(link.ifindex))? {
+                advertised.insert(link.ifindex, one);
+            }
+        }
+        told.advertised = Some(advertised);
+    }
+    if let Some(mut ethtool) = Ethtool::open()? {
+        for link in &links {
+            let target = Target::One(link.ifindex);
+            told.channels
+                .extend(unless_gone(ethtool.channels(target))?.unwrap_or_default());
+            told.rings
+                .extend(unless_gone(ethtool.rings(target))?.unwrap_or_default());
+            told.offloads
+                .extend(unless_gone(ethtool.features(target))?.unwrap_or_default());
+        }
+    }
+    snapshot(&mut route, links, told)
+}
+
+/// Adds an interface and what it hangs on, unless it is among them already.
+fn add_with_related(route: &mut Route, link: Link, links: &mut Vec<Link>) {
+    let mut waiting = vec![link];
+    while let Some(link) = waiting.pop() {
+        if links.iter().any(|known| known.ifindex == link.ifindex) {
+            continue;
+        }
+        let here = link.lower.filter(|_| link.lower_netns.is_none());
+        for index in here.into_iter().chain(link.master) {
+            if links.iter().all(|known| known.ifindex != index) {
+                // Gone since: then it decides nothing any more.
+                waiting.extend(route.link_by_index(index));
+            }
+        }
+        links.push(link);
+    }
+}
+
+/// What an interface told that vanished meanwhile: nothing.
+fn unless_gone<T>(answer: kernel::Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.errno() == Some(Errno::ENODEV) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the generic netlink families told, by ifindex.
+#[derive(Default)]
+struct Told {
+    /// `None`: the kernel has no netdev family.
+    advertised: Option<HashMap<u32, NetdevFeatures>>,
+    channels: HashMap<u32, Channels>,
+    rings: HashMap<u32, Rings>,
+    offloads: HashMap<u32, OffloadFeatures>,
+}
+
+/// Puts together what was told about `links`.
+fn snapshot(route: &mut Route, links: Vec<Link>, mut told: Told) -> Result<Snapshot> {
+    let host = read_host(told.advertised.is_some())?;
     let reader = DriverInfoReader::open()?;
     let mut interfaces = Vec::with_capacity(links.len());
     for link in links {
         let index = link.ifindex;
-        let told = match reader.read(&link.name) {
-            Ok(told) => told,
+        let info = match reader.read(&link.name) {
+            Ok(info) => info,
             // Gone, or renamed, since the dump.
             Err(error) if error.errno() == Some(Errno::ENODEV) => None,
             Err(error) => return Err(error.into()),
         };
         let mut facts = Facts {
-            driver: name_driver(told.as_ref(), &link),
-            bus_info: told.as_ref().and_then(|told| known(&told.bus_info)),
-            firmware: told.as_ref().and_then(|told| known(&told.firmware)),
+            driver: name_driver(info.as_ref(), &link),
+            bus_info: info.as_ref().and_then(|info| known(&info.bus_info)),
+            firmware: info.as_ref().and_then(|info| known(&info.firmware)),
             // An interface younger than the dump advertises as little as one that has nothing.
-            advertised: advertised.as_mut().map(|all| {
+            advertised: told.advertised.as_mut().map(|all| {
                 all.remove(&index).unwrap_or(NetdevFeatures {
                     ifindex: index,
                     ..NetdevFeatures::default()
                 })
             }),
-            channels: channels.remove(&index),
-            rings: rings.remove(&index),
-            offloads: offloads.remove(&index).unwrap_or_default(),
+            channels: told.channels.remove(&index),
+            rings: told.rings.remove(&index),
+            offloads: told.offloads.remove(&index).unwrap_or_default(),
             remote_peer: None,
             virtio_features: virtio_features(&link),
             programs: Vec::new(),

@@ -12,7 +12,7 @@ use kernel::netlink::netdev::{NetdevFeatures, XdpFeature};
 use crate::drivers;
 use crate::{Error, Result};
 
-pub use collect::collect;
+pub use collect::{collect, collect_for};
 
 /// The host and all interfaces of the current network namespace at one moment.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! `attach`: the ladder.
 
-use super::no_such_interface;
+use super::{facts, probe_interfaces};
 use crate::choose::Selection;
 use crate::exit::{Exit, Failure};
 use crate::json::attach::{PlanReport, Report};
@@ -86,13 +86,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut object = args.selection.read()?;
     let program = args.selection.one(&mut object)?;
     let pin_dir = args.pin.as_deref().map(absolute).transpose()?;
-    let snapshot = probe::collect().map_err(|error| {
-        Failure::new(Exit::Failed, "cannot probe the interfaces").because(error)
-    })?;
+    let snapshot = probe_interfaces(&args.interfaces)?;
     let interfaces = args
         .interfaces
         .iter()
-        .map(|name| snapshot.by_name(name).map_err(|_| no_such_interface(name)))
+        .map(|name| facts(&snapshot, name))
         .collect::<Result<Vec<&Facts>, Failure>>()?;
 
     let name = args.selection.object_name();

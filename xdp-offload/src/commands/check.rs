@@ -1,6 +1,6 @@
 //! `check`: what is in an object, whether the running kernel takes it, and where it would run.
 
-use super::no_such_interface;
+use super::{facts, probe_interfaces};
 use crate::choose::Selection;
 use crate::exit::{Exit, Failure};
 use crate::json::attach::PlanReport;
@@ -198,12 +198,8 @@ fn device(
     program: usize,
     ifname: &str,
 ) -> Result<(Device, Plan), Failure> {
-    let snapshot = probe::collect().map_err(|error| {
-        Failure::new(Exit::Failed, "cannot probe the interfaces").because(error)
-    })?;
-    let facts = snapshot
-        .by_name(ifname)
-        .map_err(|_| no_such_interface(ifname))?;
+    let snapshot = probe_interfaces(&[ifname.to_owned()])?;
+    let facts = facts(&snapshot, ifname)?;
     let request = Request {
         wanted: Wanted::Best,
         fallback: true,

@@ -10,6 +10,7 @@ use crate::exit::{Exit, Failure};
 use kernel::Errno;
 use kernel::netlink::Route;
 use kernel::netlink::link::Link;
+use probe::{Facts, Snapshot};
 
 /// The interface of a name.
 fn interface(route: &mut Route, name: &str) -> Result<Link, Failure> {
@@ -25,6 +26,26 @@ fn interface(route: &mut Route, name: &str) -> Result<Link, Failure> {
 fn no_such_interface(name: &str) -> Failure {
     Failure::new(Exit::Usage, format!("no interface named '{name}'"))
         .remedy("`ip link` shows those of this network namespace; --netns NAME looks into another")
+}
+
+/// What the kernel says about some interfaces.
+fn probe_interfaces(names: &[String]) -> Result<Snapshot, Failure> {
+    probe::collect_for(names).map_err(|error| match error {
+        probe::Error::NoSuchInterface { name, similar } => {
+            let failure = no_such_interface(&name);
+            match similar {
+                Some(similar) => failure.because(format!("perhaps '{similar}' is meant")),
+                None => failure,
+            }
+        }
+        probe::Error::Kernel(error) => Failure::kernel("cannot probe the interfaces", &error),
+        error => Failure::new(Exit::Failed, "cannot probe the interfaces").because(error),
+    })
+}
+
+/// The facts about one of them.
+fn facts<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Facts, Failure> {
+    snapshot.by_name(name).map_err(|_| no_such_interface(name))
 }
 
 fn open_route() -> Result<Route, Failure> {

@@ -126,9 +126,9 @@ impl Known {
             .map(|link| link.name.clone())
             .unwrap_or_default();
         Line {
+            event,
             ifindex,
             ifname,
-            event,
             from,
             to,
             ..Line::default()

@@ -233,12 +233,13 @@ impl Facts {
         self.driver.as_ref().map(|driver| driver.name.as_str())
     }
 
-    /// What to call the driver in a sentence.
+    /// What to call the driver in a sentence: some give a sentence as their name ("802.1Q VLAN Support").
     pub fn driver_label(&self) -> &str {
-        if self.is_loopback() {
-            "loopback"
-        } else {
-            self.driver_name().unwrap_or("the driver")
+        match self.driver_name() {
+            _ if self.is_loopback() => "loopback",
+            Some(name) if name.contains(' ') => self.link.kind.as_deref().unwrap_or(name),
+            Some(name) => name,
+            None => "the driver",
         }
     }
 

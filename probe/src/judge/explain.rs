@@ -331,10 +331,11 @@ fn by_verdict(case: &Case<'_>, tried: Tried, errno: Errno) -> Option<Explanation
         // Without a mode flag the kernel takes native where the driver has it, and does not fall back.
         Tried::Attach(None) => verdicts.native,
         Tried::Load(Binding::Offload) | Tried::CreateMap { offload: true } => verdicts.offload,
-        Tried::Load(Binding::DeviceBound) => verdicts.native,
         Tried::BindXsk { zero_copy: true } => verdicts.xsk_zerocopy,
         Tried::BindXsk { zero_copy: false } => verdicts.xsk_copy,
-        Tried::Load(Binding::None) | Tried::CreateMap { offload: false } | Tried::Detach(_) => {
+        Tried::Load(Binding::None | Binding::DeviceBound)
+        | Tried::CreateMap { offload: false }
+        | Tried::Detach(_) => {
             return None;
         }
     };

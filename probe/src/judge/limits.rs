@@ -5,15 +5,19 @@ use kernel::netlink::netdev::XdpFeature;
 use super::{Case, Obstacle, virtio};
 use crate::drivers::{Coalescing, MtuOf, Queues, Version};
 
-/// The first of the table's rules that the interface breaks, in the order in which drivers check.
-pub(super) fn obstacle(case: &Case<'_>) -> Option<Obstacle> {
-    let row = case.row?;
-    if row.mtu_of == MtuOf::Own
-        && let Some(obstacle) = mtu(case, case.name(), case.facts.link.mtu)
-    {
-        return Some(obstacle);
-    }
-    coalescing(case).or_else(|| queues(case))
+/// All of the table's rules that the interface breaks, in the order in which drivers check: whoever mends one
+/// wants to know of the next.
+pub(super) fn obstacles(case: &Case<'_>) -> Vec<Obstacle> {
+    let Some(row) = case.row else {
+        return Vec::new();
+    };
+    let own_mtu = (row.mtu_of == MtuOf::Own).then(|| mtu(case, case.name(), case.facts.link.mtu));
+    own_mtu
+        .flatten()
+        .into_iter()
+        .chain(coalescing(case))
+        .chain(queues(case))
+        .collect()
 }
 
 /// What an attach will do besides attaching.
@@ -64,17 +68,14 @@ pub(super) fn mtu(case: &Case<'_>, name: &str, mtu: u32) -> Option<Obstacle> {
     } else {
         ""
     };
-    let (whose, place) = match row.mtu_of {
-        MtuOf::Own => (String::new(), format!("{driver} takes")),
-        MtuOf::Peer => (
-            format!(" of the peer {name}"),
-            format!("{driver} takes on {}", case.name()),
-        ),
+    let whose = match row.mtu_of {
+        MtuOf::Own => String::new(),
+        MtuOf::Peer => format!(" of the peer {name}"),
     };
     Some(Obstacle::observed(
         format!("{name} has MTU {mtu}"),
         format!(
-            "the MTU {mtu}{whose} is above the {limit} bytes at which {place} a program{without}"
+            "the MTU {mtu}{whose} is too large: {driver} takes a program{without} up to {limit}"
         ),
         format!("ip link set dev {name} mtu {limit}{build}"),
     ))

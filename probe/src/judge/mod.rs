@@ -215,6 +215,28 @@ impl Obstacle {
     }
 }
 
+impl Obstacle {
+    /// One `No` of all obstacles; `None` where there is none.
+    fn together(obstacles: Vec<Self>) -> Option<Support> {
+        let mut all = obstacles.into_iter();
+        let mut first = all.next()?;
+        let mut evidence = vec![first.evidence];
+        for other in all {
+            evidence.push(other.evidence);
+            first.reason = format!("{}; and {}", first.reason, other.reason);
+            first.remedy = match (first.remedy, other.remedy) {
+                (Some(one), Some(two)) => Some(format!("{one}; and {two}")),
+                (one, two) => one.or(two),
+            };
+        }
+        Some(Support::No {
+            evidence,
+            reason: first.reason,
+            remedy: first.remedy,
+        })
+    }
+}
+
 impl From<Obstacle> for Support {
     fn from(obstacle: Obstacle) -> Self {
         Self::No {

@@ -3,17 +3,18 @@
 use kernel::netlink::link::Mode;
 use kernel::netlink::netdev::XdpFeature;
 
-use super::{Case, Evidence, Support, attached, bond, limits, veth, virtio};
+use super::{Case, Evidence, Obstacle, Support, attached, bond, limits, veth, virtio};
 use crate::drivers::Driver;
 
 pub(super) fn judge(case: &Case<'_>) -> Support {
     if let Some(yes) = attached::running(case, Mode::Native) {
         return yes;
     }
-    if let Some(obstacle) = attached::obstacle(case, Mode::Native) {
-        return obstacle.into();
+    // Of a driver that would refuse anyhow, that is the reason to give: detaching helps nobody.
+    match judge_driver(case) {
+        no @ Support::No { .. } => no,
+        driver => attached::obstacle(case, Mode::Native).map_or(driver, Support::from),
     }
-    judge_driver(case)
 }
 
 /// What the driver says, leaving out programs on this interface and above it.
@@ -32,8 +33,12 @@ pub(super) fn judge_driver(case: &Case<'_>) -> Support {
     else {
         return base;
     };
-    if let Some(obstacle) = virtio::obstacle(case).or_else(|| limits::obstacle(case)) {
-        return obstacle.into();
+    let obstacles: Vec<Obstacle> = virtio::obstacles(case)
+        .into_iter()
+        .chain(limits::obstacles(case))
+        .collect();
+    if let Some(all) = Obstacle::together(obstacles) {
+        return all;
     }
     notes.extend(limits::notes(case));
     Support::Yes { evidence, notes }
@@ -64,7 +69,7 @@ fn base(case: &Case<'_>) -> Support {
                 "{} has no native mode as it is set up: {depends}",
                 case.name()
             ),
-            generic_instead(case),
+            Some(instead(case)),
         );
     }
     Support::Unknown {
@@ -115,7 +120,7 @@ fn from_row(case: &Case<'_>, row: &Driver, what: &str) -> Support {
                 Support::no(
                     Evidence::table(row, depends),
                     depends.clone(),
-                    generic_instead(case),
+                    Some(instead(case)),
                 )
             }
         }
@@ -142,11 +147,11 @@ fn not_here(case: &Case<'_>, evidence: Evidence) -> Support {
     } else {
         format!("{} has no native mode", case.driver())
     };
-    Support::no(evidence, reason, generic_instead(case))
+    Support::no(evidence, reason, Some(instead(case)))
 }
 
 /// The way out where a driver has no native mode: the devices below it, if it has any, or generic mode.
-fn generic_instead(case: &Case<'_>) -> Option<String> {
+fn instead(case: &Case<'_>) -> String {
     let below = if let Some(lower) = case.snapshot.lower(case.facts) {
         Some(format!("its lower device {}", lower.link.name))
     } else {
@@ -170,8 +175,8 @@ fn generic_instead(case: &Case<'_>) -> Option<String> {
             )
         })
     };
-    Some(match below {
+    match below {
         Some(below) => format!("attach to {below} instead, or use generic mode (--generic)"),
         None => "use generic mode (--generic)".to_owned(),
-    })
+    }
 }

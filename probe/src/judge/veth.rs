@@ -43,9 +43,13 @@ pub(super) fn peer<'a>(case: &Case<'a>) -> Peer<'a> {
 
 /// `Some` where the peer decides; `None` leaves it to what is advertised.
 pub(super) fn judge(case: &Case<'_>) -> Option<Support> {
-    let obstacle = match peer(case) {
-        Peer::Seen { link, tx_queues } => limits::mtu(case, &link.name, link.mtu)
-            .or_else(|| queues(case, Some((link, tx_queues)))),
+    let obstacles = match peer(case) {
+        Peer::Seen { link, tx_queues } => {
+            let mtu = limits::mtu(case, &link.name, link.mtu);
+            mtu.into_iter()
+                .chain(queues(case, Some((link, tx_queues))))
+                .collect()
+        }
         Peer::Elsewhere(netns) => {
             if let Some(obstacle) = queues(case, None) {
                 return Some(obstacle.into());
@@ -59,11 +63,11 @@ pub(super) fn judge(case: &Case<'_>) -> Option<Support> {
                     ),
                 });
             }
-            None
+            Vec::new()
         }
-        Peer::None => queues(case, None),
+        Peer::None => queues(case, None).into_iter().collect(),
     };
-    obstacle.map(Support::from)
+    Obstacle::together(obstacles)
 }
 
 /// There must be a receive queue for each transmit queue of the peer. Where the driver advertises, it takes this

@@ -31,13 +31,15 @@ fn has(features: u64, bit: u32) -> bool {
     features & (1 << bit) != 0
 }
 
-pub(super) fn obstacle(case: &Case<'_>) -> Option<Obstacle> {
+/// Everything that makes the driver refuse, in its order.
+pub(super) fn obstacles(case: &Case<'_>) -> Vec<Obstacle> {
     if !applies(case) {
-        return None;
+        return Vec::new();
     }
-    guest_offloads(case)
-        .or_else(|| header_layout(case))
-        .or_else(|| free_queues(case))
+    [guest_offloads(case), header_layout(case), free_queues(case)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The host merges or checksums packets and does not let the guest turn it off.

@@ -1,5 +1,7 @@
 //! Tables that fit the terminal: columns that matter least are left out first, nothing but the note is broken.
 
+use std::fmt::Write;
+
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::json::xdp_feature_names;
@@ -49,7 +51,10 @@ pub fn list(interfaces: &[(&Facts, Verdicts)], wide: bool, width: Option<u16>) -
         .map(|(facts, verdicts)| {
             let mut cells = vec![
                 facts.link.name.clone(),
-                facts.driver_name().unwrap_or("-").to_owned(),
+                facts
+                    .driver_name()
+                    .map_or("-", |_| facts.driver_label())
+                    .to_owned(),
                 facts.bus_info.as_deref().unwrap_or("-").to_owned(),
                 paint::verdict(&verdicts.native),
                 paint::verdict(&verdicts.generic),
@@ -194,7 +199,12 @@ fn note(verdicts: &Verdicts) -> String {
 
 /// The first way out of several; generic mode goes without saying, it has a column.
 fn short(remedy: &str) -> Option<&str> {
-    let first = remedy.split(", or ").next().unwrap_or(remedy);
+    // Commands that are all needed are joined by "; and"; only alternatives can be left out.
+    let first = if remedy.contains("; and ") {
+        remedy
+    } else {
+        remedy.split(", or ").next().unwrap_or(remedy)
+    };
     (!first.starts_with("use generic mode")).then_some(first)
 }
 
@@ -246,14 +256,14 @@ fn lay_out(mut columns: Vec<Column>, mut rows: Vec<Row>, width: Option<u16>) -> 
                 out.push_str(&first);
                 out.push('\n');
                 for part in parts {
-                    out.push_str(&format!("{:used$}{part}\n", ""));
+                    let _ = writeln!(out, "{:used$}{part}", "");
                 }
             }
             _ => {
                 out.push_str(line);
                 out.push('\n');
                 for part in wrap(note, width.unwrap_or(80).saturating_sub(4)) {
-                    out.push_str(&format!("    {part}\n"));
+                    let _ = writeln!(out, "    {part}");
                 }
             }
         }

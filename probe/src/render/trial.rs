@@ -203,7 +203,7 @@ pub fn page(facts: &Facts, report: &Report, width: Option<u16>) -> String {
                 }
             }
             Outcome::Skipped { why } => {
-                page.line(what, &format!("{}: {why}", paint::doubtful("skipped")))
+                page.line(what, &format!("{}: {why}", paint::doubtful("skipped")));
             }
         }
         for change in &trial.changes {

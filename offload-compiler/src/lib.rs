@@ -1,5 +1,6 @@
 //! eBPF object -> program -> CFG -> checked -> lowered eBPF. Pure: opens no file and makes no system call.
 
+pub mod cfg;
 pub mod interp;
 pub mod isa;
 pub mod object;

@@ -677,3 +677,99 @@ pub fn check(snapshot: &Snapshot, facts: &Facts, force: bool) -> Result<()> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::Operation;
+
+    fn state() -> State {
+        State {
+            carrier: true,
+            mtu: 1500,
+            max_mtu: 9600,
+            features: Some(0x23),
+            channels: Some([2, 0, 0]),
+            lro: Some(FeatureState {
+                active: true,
+                changeable: true,
+            }),
+            gro_hw: None,
+            gro: None,
+        }
+    }
+
+    #[test]
+    fn changes_name_old_and_new_values() {
+        assert!(state().changes(&state()).is_empty());
+        // What a virtio_net with free queues and a vmxnet3 with LRO do.
+        let during = State {
+            features: Some(0x67),
+            channels: Some([4, 0, 0]),
+            lro: Some(FeatureState {
+                active: false,
+                changeable: true,
+            }),
+            ..state()
+        };
+        let changes: Vec<String> = state()
+            .changes(&during)
+            .iter()
+            .map(|change| format!("{}: {} -> {}", change.what, change.from, change.to))
+            .collect();
+        assert_eq!(
+            changes,
+            [
+                "xdp-features: basic redirect rx-sg -> basic redirect ndo-xmit rx-sg ndo-xmit-sg",
+                "channels: combined 2, rx 0, tx 0 -> combined 4, rx 0, tx 0",
+                "rx-lro: on -> off",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_trial_is_the_first_evidence_and_may_contradict() {
+        let snapshot = Snapshot::default();
+        let mut verdicts = judge(&snapshot, &Facts::default(), &Needs::default());
+        let foreseen = Support::Yes {
+            evidence: vec![Evidence::new(
+                EvidenceKind::Advertised,
+                "xdp-features has basic",
+            )],
+            notes: Vec::new(),
+        };
+        verdicts.native = foreseen.clone();
+        let refusal = Refusal {
+            ext_ack: Some("no".to_owned()),
+            ..Refusal::new(Operation::AttachXdp, Errno::EINVAL)
+        };
+        let explanation = Explanation {
+            reason: "it says no".to_owned(),
+            remedy: None,
+        };
+        let trial = Trial {
+            what: What::Native,
+            outcome: Outcome::Refused {
+                step: Step::Attach,
+                refusal: Box::new(refusal),
+                explanation,
+            },
+            foreseen,
+            changes: Vec::new(),
+        };
+        assert_eq!(trial.agrees(), Some(false));
+        prove(&mut verdicts, &trial);
+        let Support::No {
+            evidence, reason, ..
+        } = verdicts.native
+        else {
+            panic!("the kernel is right")
+        };
+        assert_eq!(reason, "it says no");
+        assert_eq!(
+            evidence[0].detail,
+            "native refused at attach: Invalid argument (EINVAL): no"
+        );
+        assert_eq!(evidence[1].kind, EvidenceKind::Advertised);
+    }
+}

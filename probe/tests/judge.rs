@@ -169,6 +169,10 @@ fn frags_lift_the_mtu_limit_only_where_the_driver_has_them() {
         "ip link set dev eth0 mtu 3046, or build the program as xdp.frags",
     );
     assert!(with(&one, "eth0", frags).native.is_yes());
+    assert!(
+        verdicts(&one, "eth0").multi_buffer.is_yes(),
+        "just that is what frags programs are for"
+    );
     ice.link.mtu = 3046;
     assert!(alone("6.12.0", ice).native.is_yes());
 

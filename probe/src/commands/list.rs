@@ -1,6 +1,6 @@
 //! `xdp-probe list`.
 
-use super::Output;
+use super::{Output, find};
 use crate::Result;
 use crate::facts::{Facts, collect};
 use crate::judge::{Needs, judge};
@@ -18,7 +18,7 @@ pub(super) fn run(
     } else {
         names
             .iter()
-            .map(|name| snapshot.by_name(name))
+            .map(|name| find(&snapshot, name))
             .collect::<Result<_>>()?
     };
     let judged = chosen

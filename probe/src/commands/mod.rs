@@ -8,8 +8,11 @@ mod watch;
 
 use std::io::{self, Write};
 
+use kernel::netlink::link::Route;
+
 use crate::Result;
 use crate::cli::{Cli, Command};
+use crate::facts::{Facts, Snapshot};
 
 /// Runs a parsed command line, printing to `out`.
 pub fn run(cli: &Cli, out: &mut Output<'_>) -> Result<()> {
@@ -30,6 +33,16 @@ pub fn run(cli: &Cli, out: &mut Output<'_>) -> Result<()> {
             Ok(out.stream.write_all(&script)?)
         }
     }
+}
+
+/// The interface of this name; also an alternative one (`ip link property add altname`), which the kernel resolves.
+fn find<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Facts> {
+    snapshot.by_name(name).or_else(|error| {
+        let link = Route::open()?
+            .link_by_name(name)
+            .map_err(|_| error.clone())?;
+        snapshot.by_index(link.ifindex).ok_or(error)
+    })
 }
 
 /// Where and how to print.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Output;
+use super::{Output, find};
 use crate::Result;
 use crate::facts::collect;
 use crate::render::trial;
@@ -18,7 +18,7 @@ pub(super) fn run(
     out: &mut Output<'_>,
 ) -> Result<()> {
     let snapshot = collect()?;
-    let facts = snapshot.by_name(name)?;
+    let facts = find(&snapshot, name)?;
     check(&snapshot, facts, force)?;
     // A signal ends the trials after the present one has been undone.
     let stop = Arc::new(AtomicBool::new(false));

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kernel::netlink::events::{Event, Watch};
 use kernel::netlink::link::{Link, Mode};
 
-use super::Output;
+use super::{Output, find};
 use crate::Result;
 use crate::facts::collect;
 use crate::render::json::xdp_feature_names;
@@ -16,9 +16,10 @@ pub(super) fn run(names: &[String], out: &mut Output<'_>) -> Result<()> {
     // Subscribed first, so that nothing falls between the state and the first event.
     let mut watch = Watch::open()?;
     let snapshot = collect()?;
-    for name in names {
-        snapshot.by_name(name)?;
-    }
+    let names = &names
+        .iter()
+        .map(|name| Ok(find(&snapshot, name)?.link.name.clone()))
+        .collect::<Result<Vec<_>>>()?;
     let mut known = Known::default();
     for facts in snapshot.interfaces() {
         known.links.insert(facts.link.ifindex, facts.link.clone());

@@ -2,13 +2,25 @@
 
 use kernel::netlink::netdev::XdpFeature;
 
-use super::{Case, Evidence, Support, redirect};
+use super::{Case, Evidence, Needs, Support, native, redirect};
 
-/// First kernel with multi-buffer packets in generic mode (commit e6d5dbdd20aa).
+/// Multi-buffer packets in generic mode came with commit e6d5dbdd20aa.
 const GENERIC: &str = "use an xdp.frags program in generic mode (Linux 6.9 or later)";
 
 pub(super) fn judge(case: &Case<'_>, native: &Support) -> Support {
-    if let Some(support) = redirect::without_native(native, GENERIC) {
+    // Only xdp.frags programs get such packets, and a native mode that refuses others may take them.
+    let needs = Needs {
+        frags: true,
+        ..*case.needs
+    };
+    let with_frags = native.is_no().then(|| {
+        native::judge(&Case {
+            needs: &needs,
+            ..*case
+        })
+    });
+    if let Some(support) = redirect::without_native(with_frags.as_ref().unwrap_or(native), GENERIC)
+    {
         return support;
     }
     if case.facts.advertised.is_some() {

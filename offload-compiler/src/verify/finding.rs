@@ -66,6 +66,7 @@ codes! {
     ReadOnlyRegister "read-only-register" "r10, the frame pointer, is written to."
     PacketBounds "packet-bounds" "A packet access that no comparison with data_end covers."
     StackBounds "stack-bounds" "An access outside the 512 bytes of the stack."
+    StackAlignment "stack-alignment" "A stack access that is not on a multiple of its size."
     MapValueBounds "map-value-bounds" "An access outside a map's value."
     MemoryBounds "memory-bounds" "An access outside the memory that a helper or caller gave."
     ContextAccess "context-access" "An access to struct xdp_md that the kernel does not allow."

@@ -380,7 +380,8 @@ impl Range {
                 | AluOp::Mod
                 | AluOp::SMod,
                 _,
-            ) => out = Self::UNKNOWN,
+                // Nothing is known of the upper half either: the kernel stops before it clears it.
+            ) => return Self::UNKNOWN,
         }
         match width {
             Width::W32 => out.low_half(),

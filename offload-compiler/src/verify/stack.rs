@@ -5,6 +5,7 @@ use super::finding::{Code, Finding};
 use super::marks::Mark;
 use super::range::Range;
 use super::state::{Byte, MAX_STACK, SLOT, State, byte_index};
+use super::tnum::Tnum;
 use super::value::{Pointer, Region, Tracked, Value};
 
 impl Walk<'_> {
@@ -43,6 +44,32 @@ impl Walk<'_> {
         Ok((low as i32, high as i32))
     }
 
+    /// The span of a load or store: on the stack it must be on a multiple of its size on every architecture
+    /// (`check_ptr_alignment`), since saved registers are tracked by slots.
+    fn access_span(
+        &mut self,
+        slot: usize,
+        pointer: &Pointer,
+        off: i32,
+        bytes: u32,
+        mark: Mark,
+    ) -> Step<(i32, i32)> {
+        let fixed = i64::from(pointer.off) + i64::from(off);
+        let place = pointer.variable.bits.add(Tnum::constant(fixed as u64));
+        if !place.is_aligned(bytes.into()) {
+            return Err(Box::new(
+                Finding::error(
+                    Code::StackAlignment,
+                    slot,
+                    format!("{bytes} bytes of stack are accessed at an address that is not a multiple of {bytes}"),
+                )
+                .knowing(format!("the pointer is {pointer}, the access {off:+} from it"))
+                .help("align the variable, or access it byte by byte"),
+            ));
+        }
+        self.stack_span(slot, pointer, off, bytes, mark)
+    }
+
     fn note_depth(&mut self, state: &State, frame: u8, low: i32) {
         if let Some(frame) = state.frames.get(frame as usize) {
             let depth = self.stack_depth.entry(frame.function).or_insert(0);
@@ -63,7 +90,7 @@ impl Walk<'_> {
         let Region::Stack(depth) = pointer.region else {
             return Ok(Tracked::UNINITIALISED);
         };
-        let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
+        let (low, high) = self.access_span(slot, pointer, off, bytes, mark)?;
         self.note_depth(state, depth, low);
         if pointer.variable.as_constant().is_some() {
             self.read_slot(state, slot, depth, low, bytes)
@@ -208,7 +235,7 @@ impl Walk<'_> {
         let Region::Stack(depth) = pointer.region else {
             return Ok(());
         };
-        let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
+        let (low, high) = self.access_span(slot, pointer, off, bytes, mark)?;
         self.note_depth(state, depth, low);
         if let Some(Value::Pointer(stored)) = value.map(|tracked| tracked.value) {
             let storable = pointer.variable.as_constant().is_some()

@@ -20,7 +20,11 @@ impl Bpffs {
     /// If it cannot be mounted, such as without root.
     #[track_caller]
     pub fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        // A name of a BPF file system holds no dot, which a temporary folder's usual name starts with.
+        let folder = tempfile::Builder::new()
+            .prefix("xt-bpffs-")
+            .tempdir()
+            .unwrap_or_else(|error| panic!("{error}"));
         let mut mount = Command::new("mount");
         mount.args(["-t", "bpf", "bpf"]).arg(folder.path());
         Output::of(&mut mount)

@@ -53,7 +53,10 @@ impl Selection {
     /// The one program that was asked for. A program of an unknown section that was named counts as XDP.
     pub(crate) fn one(&self, object: &mut Object) -> Result<usize, Failure> {
         let file = self.object.display();
-        match self.matching(object)?.as_slice() {
+        let chosen = self
+            .named(object)?
+            .unwrap_or_else(|| entry_programs(object));
+        match chosen.as_slice() {
             [] => Err(
                 Failure::new(Exit::Usage, format!("{file} has no XDP program"))
                     .because(listed(object))
@@ -93,8 +96,8 @@ impl Selection {
         }
     }
 
-    /// The programs that were asked for: named ones, or all for interfaces.
-    pub(crate) fn matching(&self, object: &Object) -> Result<Vec<usize>, Failure> {
+    /// The programs of the name or section that was asked for; `None` where neither was.
+    pub(crate) fn named(&self, object: &Object) -> Result<Option<Vec<usize>>, Failure> {
         let all = || object.programs.iter().enumerate();
         let (found, asked): (Vec<usize>, _) = match (&self.prog, &self.section) {
             (Some(name), _) => (
@@ -111,7 +114,7 @@ impl Selection {
                     .collect(),
                 format!("program in a section '{section}'"),
             ),
-            (None, None) => return Ok(entry_programs(object)),
+            (None, None) => return Ok(None),
         };
         if found.is_empty() {
             return Err(Failure::new(
@@ -120,12 +123,12 @@ impl Selection {
             )
             .because(listed(object)));
         }
-        Ok(found)
+        Ok(Some(found))
     }
 }
 
 /// The programs for interfaces, without those that others reach by tail calls, if that leaves any.
-fn entry_programs(object: &Object) -> Vec<usize> {
+pub(crate) fn entry_programs(object: &Object) -> Vec<usize> {
     let called: Vec<usize> = object
         .maps
         .iter()
@@ -152,6 +155,13 @@ fn entry_programs(object: &Object) -> Vec<usize> {
     } else {
         entries
     }
+}
+
+/// All XDP programs, also those for slots of program arrays, devmaps and cpumaps.
+pub(crate) fn xdp_programs(object: &Object) -> Vec<usize> {
+    (0..object.programs.len())
+        .filter(|&index| object.programs[index].kind.is_xdp())
+        .collect()
 }
 
 /// Reads an object.

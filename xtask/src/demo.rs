@@ -31,6 +31,8 @@ const SENT: [(&str, u32); 5] = [
     ("TX", 40),
     ("REDIRECT", 50),
 ];
+/// Shows the sample's counters; `--dev` because other programs may have a map of that name.
+const DUMP: [&str; 5] = ["map", "verdicts", "dump", "--dev", "near0"];
 /// How long packets may take from one end of a veth pair to the other on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,9 +43,16 @@ pub(crate) fn run(install: Install) -> Result<()> {
         return Err(Error::NotPermitted { what: "demo" });
     }
     let started = Instant::now();
+    let interrupted = watch_for_signals()?;
     let demo = Demo {
-        interrupted: watch_for_signals()?,
-        binaries: build()?,
+        binaries: build().map_err(|error| {
+            if interrupted.load(Ordering::Relaxed) {
+                Error::Interrupted
+            } else {
+                error
+            }
+        })?,
+        interrupted,
         cable: Cable::lay("demo")?,
     };
 
@@ -77,7 +86,7 @@ pub(crate) fn run(install: Install) -> Result<()> {
     }
     let counts = demo.counts()?;
     let arrived = receive(&listener, SENT[2].1)?;
-    demo.offload(&["map", "verdicts", "dump"])?;
+    demo.offload(&DUMP)?;
     println!("{arrived} packets reached a socket behind {NEAR_ADDRESS}:{PASS_PORT}");
 
     heading("Replace it with one that drops everything, without a gap");
@@ -173,7 +182,12 @@ impl Demo {
     /// What `status` lists.
     fn attached(&self) -> Result<Vec<Value>> {
         let status = self.ask(&["status"])?;
-        Ok(status["attached"].as_array().cloned().unwrap_or_default())
+        let interfaces = status["interfaces"].as_array().into_iter().flatten();
+        Ok(interfaces
+            .filter_map(|interface| interface["attached"].as_array())
+            .flatten()
+            .cloned()
+            .collect())
     }
 
     fn attached_mode(&self) -> Result<String> {
@@ -188,7 +202,7 @@ impl Demo {
         let total: u64 = SENT.iter().map(|(_, packets)| u64::from(*packets)).sum();
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let counts = counts_of(&self.ask(&["map", "verdicts", "dump"])?)?;
+            let counts = counts_of(&self.ask(&DUMP)?)?;
             if counts.iter().sum::<u64>() >= total || Instant::now() > deadline {
                 return Ok(counts);
             }

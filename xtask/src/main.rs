@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod error;
 mod install;
+mod man;
 mod samples;
 mod selftests;
 mod steps;
@@ -41,6 +42,8 @@ enum Task {
     },
     /// Compile the XDP selftests and samples of Debian's newest kernel source into target/selftests
     Selftests,
+    /// Write man pages and shell completions into target/man and target/completions
+    Man,
     /// Measure our commands beside the usual ones
     Bench {
         #[command(subcommand)]
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Test => test::run(install),
         Task::Samples { check } => samples::run(check, install),
         Task::Selftests => selftests::run(install),
+        Task::Man => man::run(),
         Task::Bench { benchmark } => bench::run(benchmark, install),
     };
     match result {

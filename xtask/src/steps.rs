@@ -15,7 +15,7 @@ pub(crate) fn heading(text: &str) {
 /// Runs a command with its output going straight to the terminal.
 pub(crate) fn show(command: &mut Command) -> Result<()> {
     let line = Output::command_line(command);
-    println!("$ {line}");
+    println!("$ {}", short(&line));
     let status = command.status();
     let how = match status {
         Ok(status) if status.success() => return Ok(()),
@@ -28,6 +28,13 @@ pub(crate) fn show(command: &mut Command) -> Result<()> {
         words: String::new(),
     }
     .into())
+}
+
+/// A command line without the folder of its program.
+pub(crate) fn short(line: &str) -> &str {
+    let program = line.split(' ').next().unwrap_or_default();
+    let folder = program.rfind('/').map_or(0, |slash| slash + 1);
+    &line[folder..]
 }
 
 /// The cargo that runs us, in the workspace's folder.

@@ -13,7 +13,7 @@ use crate::install::{
 };
 use crate::samples;
 use crate::selftests;
-use crate::steps::{cargo, heading, show, target_folder};
+use crate::steps::{cargo, heading, short, show, target_folder};
 
 /// What the tests as a whole use.
 const TOOLS: [Tool; 8] = [
@@ -123,7 +123,7 @@ fn run_tests() -> Result<()> {
         .env("XDP_BINARIES", target_folder().join("debug"))
         .stdout(Stdio::piped());
     let line = Output::command_line(&command);
-    println!("$ {line}");
+    println!("$ {}", short(&line));
     let failed = |how: String| Failed {
         command: line.clone(),
         how,

@@ -1,7 +1,7 @@
 //! `check`: what is in an object, whether the running kernel takes it, and where it would run.
 
 use super::{facts, probe_interfaces};
-use crate::choose::Selection;
+use crate::choose::{self, Selection};
 use crate::exit::{Exit, Failure};
 use crate::json::attach::PlanReport;
 use crate::json::check::{Device, Diagnostic, MapDefinition, Program, Report, Verdict};
@@ -35,8 +35,14 @@ pub struct Args {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut object = args.selection.read()?;
-    let mut chosen = args.selection.matching(&object)?;
-    if chosen.len() < 2 {
+    let mut chosen = match args.selection.named(&object)? {
+        Some(named) => named,
+        None if args.dev.is_some() => choose::entry_programs(&object),
+        None => choose::xdp_programs(&object),
+    };
+    // What is not for an interface can be checked too, but has no mode there.
+    let checkable = |&index: &usize| args.dev.is_none() && object.programs[index].kind.is_xdp();
+    if chosen.len() < 2 && !chosen.iter().any(checkable) {
         // Says what is wrong with the only one, or that there is none.
         chosen = vec![args.selection.one(&mut object)?];
     }

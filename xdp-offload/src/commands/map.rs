@@ -32,7 +32,7 @@ pub struct Args {
     action: Option<Action>,
 
     /// Only maps of the programs on this interface
-    #[arg(long, value_name = "IFACE")]
+    #[arg(long, global = true, value_name = "IFACE")]
     dev: Option<String>,
 
     /// Print JSON

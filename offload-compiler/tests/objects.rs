@@ -6,7 +6,7 @@ use offload_compiler::isa::Insn;
 use offload_compiler::object::btf::{Btf, BtfFeatures, Kind, TypeBody};
 use offload_compiler::object::{
     Environment, GlobalError, GlobalValue, LinkError, Linked, MapContent, MapDef, MapOrigin,
-    Object, ObjectError, PatchTarget, ProgramKind, SlotTarget, map_kind,
+    ModuleBtf, Object, ObjectError, PatchTarget, ProgramKind, SlotTarget, map_kind,
 };
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -336,6 +336,64 @@ fn weak_kernel_symbols_may_be_missing_and_strong_ones_may_not() {
         matches!(&error, LinkError::Extern { name, .. } if name == "bpf_cast_to_kern_ctx"),
         "{error}"
     );
+}
+
+/// The corpus' own type information stands for a module that has the strong function and the weak one.
+#[test]
+fn functions_of_modules_are_called_through_the_fd_array() {
+    let object = object("kernel_symbols");
+    let pass = self::object("pass");
+    let own = object.btf().cloned().expect("it has BTF");
+    let module = ModuleBtf {
+        name: "some_module",
+        btf: &own,
+    };
+    let other = ModuleBtf {
+        name: "other_module",
+        btf: pass.btf().expect("it has BTF"),
+    };
+    let modules = [other, module];
+    let symbols = |_: &str| Some(0xffff_ffff_8123_4567);
+    let environment = Environment {
+        kernel_btf: pass.btf(),
+        modules: &modules,
+        kernel_symbols: Some(&symbols),
+        ..Environment::default()
+    };
+    let linked = object.link(0, &environment).expect("all is found");
+    assert_eq!(linked.modules, [1]);
+    let calls: Vec<&Insn> = linked
+        .insns
+        .iter()
+        .filter(|insn| insn.code == Insn::CALL && insn.src == Insn::PSEUDO_KFUNC_CALL)
+        .collect();
+    assert!(
+        calls.len() >= 2 && calls.iter().all(|call| call.off == 1),
+        "{calls:?}"
+    );
+    for call in calls {
+        assert_eq!(own.kind(call.imm as u32), Kind::Func);
+    }
+    // Asking whether the weak function exists takes the module's descriptor in place.
+    let asked = linked
+        .patches
+        .iter()
+        .find(|patch| patch.target == PatchTarget::ModuleBtf { module: 1 })
+        .expect("the weak function's address is asked for");
+    let code = Insn::read_all(&linked.with_fds(|target| match target {
+        PatchTarget::ModuleBtf { .. } => 77,
+        _ => 3,
+    }));
+    assert_eq!(code[asked.insn].src, Insn::PSEUDO_BTF_ID);
+    assert_eq!(code[asked.insn + 1].imm, 77);
+    // The callback's address is a distance, as a call's target is.
+    let callback = linked.functions.iter().find(|f| f.name == "one_turn");
+    let start = callback.expect("the callback comes along").start as i64;
+    assert!(linked.insns.iter().enumerate().any(|(at, insn)| {
+        insn.is_ld_imm64()
+            && insn.src == Insn::PSEUDO_FUNC
+            && at as i64 + 1 + i64::from(insn.imm) == start
+    }));
 }
 
 #[test]

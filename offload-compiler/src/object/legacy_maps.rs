@@ -2,32 +2,47 @@
 //! several dialects, more behind them.
 
 use super::btf_maps::{PlacedMap, map_error};
-use super::elf::{Elf, Symbol, SymbolKind};
+use super::elf::{Elf, Section, Symbol, SymbolKind};
 use super::error::ObjectError;
 use super::maps::{MapDef, MapOrigin, map_kind};
 
-/// The section of map definitions.
-pub(super) const SECTION: &str = "maps";
+/// Whether a section holds map definitions: `maps`, or `maps/NAME` as some compilers other than clang write.
+fn is_definitions(section: &str) -> bool {
+    section == "maps" || section.starts_with("maps/")
+}
 
 /// Bytes of type, key size, value size, entries and flags.
 const KNOWN: usize = 20;
+
+/// No dialect's definition is nearly as long.
+const LONGEST: usize = 256;
 
 /// What the words behind the flags mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dialect {
     /// Nothing; they must be zero.
     Plain,
-    /// The kernel's samples until 5.4: index of the inner map, NUMA node (28 bytes).
+    /// 28 bytes: the kernel's samples until 5.4 have the index of the inner map and the NUMA node; aya has an
+    /// id and pinning.
     Samples,
     /// iproute2's `struct bpf_elf_map`: id, pinning, id of the inner map, index in it (36 bytes).
     Iproute2,
 }
 
-/// Reads all definitions, in the order of their places.
-pub(super) fn read(elf: &Elf<'_>) -> Result<Vec<PlacedMap>, ObjectError> {
-    let Some((index, section)) = elf.section_named(SECTION) else {
-        return Ok(Vec::new());
-    };
+/// Reads all definitions: by section, in the order of their places.
+pub(super) fn read(elf: &Elf<'_>) -> Result<Vec<(usize, Vec<PlacedMap>)>, ObjectError> {
+    let sections = elf.sections.iter().enumerate();
+    sections
+        .filter(|(_, section)| is_definitions(&section.name))
+        .map(|(index, section)| Ok((index, read_section(elf, index, section)?)))
+        .collect()
+}
+
+fn read_section(
+    elf: &Elf<'_>,
+    index: usize,
+    section: &Section<'_>,
+) -> Result<Vec<PlacedMap>, ObjectError> {
     let mut symbols: Vec<&Symbol> = elf
         .symbols
         .iter()
@@ -53,11 +68,13 @@ pub(super) fn read(elf: &Elf<'_>) -> Result<Vec<PlacedMap>, ObjectError> {
         let bytes = section
             .data
             .get(symbol.value as usize..end as usize)
-            .filter(|bytes| bytes.len() >= KNOWN)
+            .filter(|bytes| (KNOWN..=LONGEST).contains(&bytes.len()))
             .ok_or_else(|| {
                 map_error(
                     &symbol.name,
-                    format!("its definition is no struct bpf_map_def of at least {KNOWN} bytes"),
+                    format!(
+                        "its definition is no struct bpf_map_def of {KNOWN} to {LONGEST} bytes"
+                    ),
                 )
             })?;
         let (def, inner) = read_one(&symbol.name, bytes)?;
@@ -124,7 +141,12 @@ fn read_one(name: &str, bytes: &[u8]) -> Result<(MapDef, Option<Inner>), ObjectE
     let word = |index: usize| words.get(index).copied().unwrap_or(0);
     let inner = match dialect {
         Dialect::Samples => {
-            def.numa_node = word(6);
+            const BPF_F_NUMA_NODE: u32 = 1 << 2;
+            if def.flags & BPF_F_NUMA_NODE != 0 {
+                def.numa_node = word(6);
+            } else {
+                def.pin_by_name = word(6) == 1;
+            }
             is_map_of_maps(def.kind).then(|| Inner::Index(word(5)))
         }
         Dialect::Iproute2 => {

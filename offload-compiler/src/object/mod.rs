@@ -213,20 +213,18 @@ fn read_maps(
 ) -> Result<Vec<MapDef>, ObjectError> {
     let mut defined = btf_maps::read(elf, btf)?;
     slots::fill(elf, &mut defined, programs, program_at)?;
+    let mut sections = legacy_maps::read(elf)?;
+    if let Some((index, _)) = elf.section_named(btf_maps::SECTION) {
+        sections.insert(0, (index, defined));
+    }
     let mut maps = Vec::new();
-    for (section, placed) in [
-        (btf_maps::SECTION, defined),
-        (legacy_maps::SECTION, legacy_maps::read(elf)?),
-    ] {
-        let Some((index, _)) = elf.section_named(section) else {
-            continue;
-        };
+    for (section, placed) in sections {
         let mut places = HashMap::new();
         for PlacedMap { def, offset, .. } in placed {
             places.insert(offset, maps.len());
             maps.push(def);
         }
-        section_maps.insert(index, SectionMaps::Definitions(places));
+        section_maps.insert(section, SectionMaps::Definitions(places));
     }
     for (section, def) in data_maps::read(elf, btf)? {
         section_maps.insert(section, SectionMaps::Data(maps.len()));

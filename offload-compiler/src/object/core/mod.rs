@@ -234,3 +234,233 @@ impl<'a> Resolver<'a> {
 fn same_kind(local: Kind, target: Kind) -> bool {
     local == target || local.is_enum() && target.is_enum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::btf::{Btf, Kind};
+    use super::super::btf_ext::CoreRelocation;
+    use super::super::environment::Environment;
+    use super::{Aspect, Failure, Resolution, Resolver};
+
+    /// BTF without any type.
+    fn empty() -> Btf {
+        let mut bytes = vec![0x9f, 0xeb, 1, 0];
+        for word in [24_u32, 0, 0, 0, 1] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.push(0);
+        Btf::parse(bytes).expect("a header and the empty string")
+    }
+
+    fn int(btf: &mut Btf, size: u32, signed: bool) -> u32 {
+        let name = btf.add_string("int");
+        btf.add_type(
+            Kind::Int,
+            name,
+            size,
+            &[(u32::from(signed) << 24) | (size * 8)],
+        )
+    }
+
+    /// A structure or union of (name, type, offset word).
+    fn composite(
+        btf: &mut Btf,
+        kind: Kind,
+        name: &str,
+        size: u32,
+        members: &[(&str, u32, u32)],
+    ) -> u32 {
+        let words: Vec<u32> = members
+            .iter()
+            .flat_map(|&(name, type_id, offset)| {
+                let name = if name.is_empty() {
+                    0
+                } else {
+                    btf.add_string(name)
+                };
+                [name, type_id, offset]
+            })
+            .collect();
+        let name = if name.is_empty() {
+            0
+        } else {
+            btf.add_string(name)
+        };
+        let id = btf.add_type(kind, name, size, &words);
+        let has_bit_fields = members.iter().any(|&(_, _, offset)| offset >> 24 != 0);
+        let info =
+            u32::from(has_bit_fields) << 31 | u32::from(kind as u8) << 24 | members.len() as u32;
+        btf.set_word(id, super::super::btf::word::INFO, info);
+        id
+    }
+
+    fn resolve(
+        local: &mut Btf,
+        type_id: u32,
+        access: &str,
+        aspect: Aspect,
+        kernel: &Btf,
+    ) -> Result<Resolution, Failure> {
+        let relocation = CoreRelocation {
+            insn: 0,
+            type_id,
+            access: local.add_string(access),
+            kind: aspect as u32,
+        };
+        let environment = Environment {
+            kernel_btf: Some(kernel),
+            ..Environment::default()
+        };
+        Resolver::new(local, &environment).resolve(&relocation)
+    }
+
+    #[test]
+    fn a_field_is_found_where_the_kernel_moved_it() {
+        let mut local = empty();
+        let word = int(&mut local, 4, false);
+        let ours = composite(
+            &mut local,
+            Kind::Struct,
+            "s___mine",
+            8,
+            &[("a", word, 0), ("b", word, 32)],
+        );
+
+        // The kernel has it in a union without a name, behind another member, and twice as wide.
+        let mut kernel = empty();
+        let wide = int(&mut kernel, 8, false);
+        let inner = composite(
+            &mut kernel,
+            Kind::Union,
+            "",
+            8,
+            &[("x", wide, 0), ("b", wide, 0)],
+        );
+        composite(
+            &mut kernel,
+            Kind::Struct,
+            "s",
+            16,
+            &[("y", wide, 0), ("", inner, 64)],
+        );
+
+        let found = resolve(&mut local, ours, "0:1", Aspect::FieldByteOffset, &kernel)
+            .expect("it is there");
+        assert_eq!((found.before, found.after), (4, Some(8)));
+        assert_eq!((found.size_before, found.size_after), (4, 8));
+        assert!(
+            !found.size_is_fixed,
+            "unsigned integers can be read in another size"
+        );
+        let missing =
+            resolve(&mut local, ours, "0:0", Aspect::FieldByteOffset, &kernel).expect("poison");
+        assert_eq!(missing.after, None);
+        let exists =
+            resolve(&mut local, ours, "0:0", Aspect::FieldExists, &kernel).expect("a number");
+        assert_eq!(exists.after, Some(0));
+        let size = resolve(&mut local, ours, "0", Aspect::TypeSize, &kernel).expect("a number");
+        assert_eq!((size.before, size.after), (8, Some(16)));
+    }
+
+    #[test]
+    fn a_signed_field_of_another_size_cannot_be_read() {
+        let mut local = empty();
+        let word = int(&mut local, 4, true);
+        let ours = composite(&mut local, Kind::Struct, "s", 4, &[("a", word, 0)]);
+        let mut kernel = empty();
+        let wide = int(&mut kernel, 8, true);
+        composite(&mut kernel, Kind::Struct, "s", 8, &[("a", wide, 0)]);
+        let found = resolve(&mut local, ours, "0:0", Aspect::FieldByteOffset, &kernel)
+            .expect("it is there");
+        assert!(found.size_is_fixed);
+    }
+
+    #[test]
+    fn bit_fields_are_shifted_by_the_kernels_layout() {
+        let bits = |offset: u32, size: u32| size << 24 | offset;
+        let mut local = empty();
+        let word = int(&mut local, 4, false);
+        let ours = composite(&mut local, Kind::Struct, "s", 4, &[("f", word, bits(0, 3))]);
+        let mut kernel = empty();
+        let word = int(&mut kernel, 4, false);
+        composite(
+            &mut kernel,
+            Kind::Struct,
+            "s",
+            8,
+            &[("f", word, bits(37, 5))],
+        );
+        let mut number = |aspect| {
+            let found = resolve(&mut local, ours, "0:0", aspect, &kernel).expect("it is there");
+            found.after
+        };
+        assert_eq!(number(Aspect::FieldByteOffset), Some(4));
+        assert_eq!(number(Aspect::FieldByteSize), Some(4));
+        assert_eq!(number(Aspect::FieldLeftShift), Some(64 - (37 + 5 - 32)));
+        assert_eq!(number(Aspect::FieldRightShift), Some(64 - 5));
+    }
+
+    #[test]
+    fn types_of_one_name_must_agree() {
+        let mut local = empty();
+        let word = int(&mut local, 4, false);
+        let ours = composite(&mut local, Kind::Struct, "s", 4, &[("a", word, 0)]);
+        let mut kernel = empty();
+        let word = int(&mut kernel, 4, false);
+        composite(&mut kernel, Kind::Struct, "s", 4, &[("a", word, 0)]);
+        composite(
+            &mut kernel,
+            Kind::Struct,
+            "s___2",
+            8,
+            &[("b", word, 0), ("a", word, 32)],
+        );
+        let found = resolve(&mut local, ours, "0:0", Aspect::FieldByteOffset, &kernel);
+        assert!(matches!(found, Err(Failure::Bad(_))), "{found:?}");
+    }
+
+    #[test]
+    fn access_strings_that_lead_nowhere_are_refused() {
+        let mut local = empty();
+        let word = int(&mut local, 4, false);
+        let ours = composite(&mut local, Kind::Struct, "s", 4, &[("a", word, 0)]);
+        let kernel = empty();
+        for access in [
+            "",
+            ":",
+            "0:",
+            "0:1",
+            "0:0:0",
+            "a",
+            "-1",
+            "0:4294967296",
+            "4294967295",
+        ] {
+            let found = resolve(&mut local, ours, access, Aspect::FieldByteOffset, &kernel);
+            assert!(matches!(found, Err(Failure::Bad(_))), "{access}: {found:?}");
+        }
+        let too_deep = vec!["0"; 65].join(":");
+        let found = resolve(
+            &mut local,
+            ours,
+            &too_deep,
+            Aspect::FieldByteOffset,
+            &kernel,
+        );
+        assert!(matches!(found, Err(Failure::Bad(_))));
+    }
+
+    #[test]
+    fn types_that_contain_themselves_come_to_an_end() {
+        // struct s { struct s a, a, a, ...; } compared with itself would take 3^32 steps.
+        let nested = || {
+            let mut btf = empty();
+            let members: Vec<(&str, u32, u32)> = (0..40).map(|_| ("a", 1, 0)).collect();
+            composite(&mut btf, Kind::Struct, "s", 4, &members);
+            btf
+        };
+        let mut local = nested();
+        let found = resolve(&mut local, 1, "0", Aspect::TypeMatches, &nested());
+        assert!(matches!(found, Err(Failure::Bad(_))), "{found:?}");
+    }
+}

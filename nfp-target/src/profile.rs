@@ -93,7 +93,7 @@ pub struct Maps {
     pub key_bytes: u32,
     /// Largest value in bytes.
     pub value_bytes: u32,
-    /// Largest key and value together, each rounded up to 4 bytes.
+    /// Largest key and value together, each rounded up to 8 bytes.
     pub element_bytes: u32,
 }
 

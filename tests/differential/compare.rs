@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, AsRawFd};
 use kernel::bpf::btf::Btf;
 use kernel::bpf::map::{self, Map};
 use kernel::bpf::program::{ATTACH_XDP, InfoRecords, Program, ProgramSpec, XDP};
-use kernel::bpf::test_run::TestRun;
-use offload_compiler::interp::{Fixed, Limits, Machine, MapKind, MapSpec, XdpInput};
+use kernel::bpf::test_run::{TestRun, TestRunResult};
+use offload_compiler::interp::{Fixed, Limits, Machine, MapKind, MapSpec, XdpInput, XdpRun};
 use offload_compiler::isa::{Callee, Code, Imm64, Insn, Instruction};
 
 /// What a map holds, in user space's view.
-type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(crate) type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn create(spec: &MapSpec) -> Map {
     Map::create(&map::MapSpec {
@@ -72,7 +72,7 @@ impl Maps {
 }
 
 /// What the interpreter's twin of a map holds.
-fn contents(machine: &mut Machine, map: usize) -> Contents {
+pub(crate) fn contents(machine: &mut Machine, map: usize) -> Contents {
     let mut contents = Contents::new();
     let mut key = None;
     while let Some(next) = machine
@@ -85,6 +85,41 @@ fn contents(machine: &mut Machine, map: usize) -> Contents {
         key = Some(next);
     }
     contents
+}
+
+/// Compares verdicts and packets; what differs, in words.
+pub(crate) fn differing(kernel: &TestRunResult, ours: &XdpRun) -> Result<(), String> {
+    if kernel.verdict != ours.verdict() {
+        return Err(format!(
+            "verdict: kernel 0x{:x}, interpreter 0x{:x}",
+            kernel.verdict,
+            ours.verdict()
+        ));
+    }
+    let data = [&ours.metadata[..], &ours.packet].concat();
+    if kernel.data != data {
+        return Err(format!(
+            "packet:\n  kernel      {:02x?}\n  interpreter {data:02x?}",
+            kernel.data
+        ));
+    }
+    Ok(())
+}
+
+/// Compares what a map holds; the first element that differs, in words.
+pub(crate) fn same_contents(name: &str, kernel: &Contents, ours: &Contents) -> Result<(), String> {
+    let keys: BTreeSet<&Vec<u8>> = kernel.keys().chain(ours.keys()).collect();
+    match keys
+        .into_iter()
+        .find(|key| kernel.get(*key) != ours.get(*key))
+    {
+        None => Ok(()),
+        Some(key) => Err(format!(
+            "{name}, element {key:02x?}:\n  kernel      {:02x?}\n  interpreter {:02x?}",
+            kernel.get(key),
+            ours.get(key)
+        )),
+    }
 }
 
 /// BTF with one function type, `static int f(void)`, id 3: callbacks must have some type, and the kernel
@@ -232,21 +267,7 @@ impl<'a> Twins<'a> {
             .machine
             .run_xdp(0, &XdpInput::new(packet), &mut self.world)
             .map_err(|fault| format!("the interpreter's run: {fault}"))?;
-        if kernel.verdict != ours.verdict() {
-            return Err(format!(
-                "verdict: kernel 0x{:x}, interpreter 0x{:x}",
-                kernel.verdict,
-                ours.verdict()
-            ));
-        }
-        let data = [ours.metadata, ours.packet].concat();
-        if kernel.data != data {
-            return Err(format!(
-                "packet:\n  kernel      {:02x?}\n  interpreter {data:02x?}",
-                kernel.data
-            ));
-        }
-        Ok(())
+        differing(&kernel, &ours)
     }
 
     /// Compares the maps; what differs, in words.
@@ -258,15 +279,9 @@ impl<'a> Twins<'a> {
             ) {
                 continue;
             }
-            let (kernel, ours) = (
-                self.maps.kernel_contents(index),
-                contents(&mut self.machine, index),
-            );
-            if kernel != ours {
-                return Err(format!(
-                    "map {index}:\n  kernel      {kernel:02x?}\n  interpreter {ours:02x?}"
-                ));
-            }
+            let kernel = self.maps.kernel_contents(index);
+            let ours = contents(&mut self.machine, index);
+            same_contents(&format!("map {index}"), &kernel, &ours)?;
         }
         Ok(())
     }

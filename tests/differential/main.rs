@@ -4,6 +4,7 @@
 //! `DIFFERENTIAL_PROGRAMS=100000` makes the random test longer, `DIFFERENTIAL_SEED=N` begins elsewhere.
 
 mod compare;
+mod corpus;
 mod generate;
 mod packets;
 mod random;

@@ -13,6 +13,7 @@
 pub mod arithmetic;
 mod fault;
 mod helper;
+mod load;
 mod machine;
 mod map;
 mod memory;
@@ -22,6 +23,7 @@ mod tests;
 mod world;
 
 pub use fault::{AccessKind, Fault, FaultKind, Region};
+pub use load::{LoadError, Loaded};
 pub use machine::{Event, Limits, Machine, Redirect, Uninitialised, XdpRun};
 pub use map::{MapError, MapKind, MapSpec};
 pub use packet::XdpInput;

@@ -173,7 +173,8 @@ impl Context<'_> {
         let refusal = error.refusal();
         let errno = error.errno();
         let explanation = self.explain_attach(error, action, link_pin);
-        let about_pin = refusal.is_some_and(|r| r.operation == Operation::Pin);
+        let about_pin =
+            refusal.is_some_and(|r| matches!(r.operation, Operation::Pin | Operation::OpenPinned));
         let failed =
             refusal.is_none() || errno.is_some_and(|errno| breaks(errno) || errno == Errno::EPERM);
         Refused {
@@ -217,9 +218,12 @@ impl Context<'_> {
                     "cannot pin the link at {}: {errno}",
                     link_pin.unwrap_or(Path::new("")).display()
                 ),
-                remedy: (errno == Errno::EEXIST).then(|| {
-                    "a link of another attachment is pinned there: --replace, or another folder with --pin".to_owned()
-                }),
+                remedy: match errno {
+                    Errno::EEXIST => Some("the link of another attachment is pinned there: take another folder with --pin"),
+                    Errno::EINVAL => Some("something else is pinned there: take another folder with --pin"),
+                    _ => None,
+                }
+                .map(str::to_owned),
             },
             (_, Errno::EPERM) => Explanation {
                 reason: format!("not permitted to attach to {name}"),

@@ -1,6 +1,6 @@
 //! A program that is already attached: what a replacement has to reckon with.
 
-use crate::load::DEFAULT_DIR;
+use crate::load;
 use kernel::bpf::link::{Link, LinkInfo, LinkTarget};
 use kernel::bpf::program::Program;
 use kernel::netlink::link::{AttachedXdp, Mode};
@@ -105,16 +105,20 @@ pub(crate) fn xdp_links() -> Vec<LinkInfo> {
         .collect()
 }
 
-/// Where a link is pinned in the usual BPF file system, if it is.
+/// Where a link is pinned, if it is, in the BPF file systems that this process sees.
 pub fn find_pin(link_id: u32) -> Option<PathBuf> {
     /// A folder with more than this is not searched to its end.
     const MOST_FILES: usize = 4096;
     const DEEPEST: usize = 6;
 
     let mut left = MOST_FILES;
-    let mut folders = vec![(PathBuf::from(DEFAULT_DIR), 0)];
+    let mut folders: Vec<(PathBuf, usize)> =
+        load::bpf_mounts().into_iter().map(|m| (m, 0)).collect();
     while let Some((folder, depth)) = folders.pop() {
-        for entry in fs::read_dir(folder).ok()?.flatten() {
+        let Ok(entries) = fs::read_dir(folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
             left = left.checked_sub(1)?;
             let path = entry.path();
             match entry.file_type() {

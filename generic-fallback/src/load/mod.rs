@@ -12,6 +12,7 @@ pub use error::{LoadError, RefusedProgram};
 pub use maps::LoadedMap;
 pub use pins::DEFAULT_DIR;
 use pins::Pins;
+pub(crate) use pins::mounts as bpf_mounts;
 
 use crate::verifier_log::Finding;
 use environment::RunningKernel;

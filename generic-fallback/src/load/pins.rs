@@ -11,6 +11,20 @@ pub const DEFAULT_DIR: &str = "/sys/fs/bpf";
 /// `BPF_FS_MAGIC`, include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
 
+/// Where BPF file systems are mounted (/proc/self/mounts, proc(5)).
+pub(crate) fn mounts() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (_, folder, kind) = (words.next()?, words.next()?, words.next()?);
+            // Blanks and the like are written as octal numbers, \040: such a folder is passed over.
+            (kind == "bpf" && !folder.contains('\\')).then(|| PathBuf::from(folder))
+        })
+        .collect()
+}
+
 /// The pins and folders made so far. Dropping it removes them; [`Pins::keep`] does not.
 #[derive(Debug, Default)]
 pub(super) struct Pins {
@@ -26,13 +40,6 @@ impl Pins {
             reason,
             errno,
         };
-        if dir.to_string_lossy().contains('.') {
-            return Err(error(
-                dir,
-                "names in a BPF file system hold no dots".to_owned(),
-                None,
-            ));
-        }
         let existing = dir
             .ancestors()
             .find(|path| path.exists())
@@ -57,6 +64,11 @@ impl Pins {
             .take_while(|&path| path != existing)
             .collect();
         for path in missing.into_iter().rev() {
+            let name = path.file_name().unwrap_or_default();
+            if name.as_encoded_bytes().contains(&b'.') {
+                let reason = "names in a BPF file system hold no dots".to_owned();
+                return Err(error(path, reason, None));
+            }
             fs::create_dir(path)
                 .map_err(|io| error(path, io.to_string(), io.raw_os_error().map(Errno)))?;
             self.folders.push(path.to_owned());

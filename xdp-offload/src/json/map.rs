@@ -46,7 +46,7 @@ pub struct Map {
     /// The interface that it lives on, by its index.
     pub offloaded_to: Option<u32>,
     /// The attached programs that use it, by their ids; only in lists.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used_by: Vec<u32>,
 }
 

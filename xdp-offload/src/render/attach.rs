@@ -146,3 +146,137 @@ pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> St
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::golden;
+    use generic_fallback::occupant::Occupant;
+    use generic_fallback::outcome::Step;
+    use generic_fallback::plan::Rung;
+    use kernel::Errno;
+
+    fn held(mode: Mode, attempts: Vec<Attempt>) -> Outcome {
+        Outcome {
+            ifname: "eth0".to_owned(),
+            program: "filter".to_owned(),
+            wanted: Wanted::Best,
+            mode: Some(mode),
+            fell_back: false,
+            attempts,
+            program_id: Some(41),
+            replaced: None,
+            holder: Some(Holder::Interface),
+            taken_back_for: None,
+        }
+    }
+
+    fn refused(mode: Mode, step: Step, errno: Errno, message: Option<&str>) -> Attempt {
+        Attempt {
+            mode,
+            step,
+            result: AttemptResult::Refused,
+            errno: Some(errno),
+            kernel_message: message.map(str::to_owned),
+            reason: Some(
+                "the reason, in a sentence that is long enough to be broken into two lines"
+                    .to_owned(),
+            ),
+            remedy: Some("what helps".to_owned()),
+        }
+    }
+
+    fn skipped() -> Attempt {
+        Attempt::skipped(
+            Mode::Offload,
+            "e1000e runs no programs in hardware".to_owned(),
+            None,
+        )
+    }
+
+    fn occupant(mode: Mode) -> Occupant {
+        Occupant {
+            mode,
+            program_id: 12,
+            name: "old".to_owned(),
+            holder: Holder::Interface,
+        }
+    }
+
+    #[test]
+    fn the_best_mode_held() {
+        let best = held(
+            Mode::Native,
+            vec![skipped(), Attempt::held(Mode::Native, None)],
+        );
+        golden::check("attach-held", &outcome(&best, 80));
+    }
+
+    #[test]
+    fn a_fallback_says_what_was_asked_for_and_a_warning_is_shown() {
+        let warning = Some("vmxnet3: LRO is not supported with XDP".to_owned());
+        let fallback = Outcome {
+            wanted: Wanted::Mode(Mode::Offload),
+            fell_back: true,
+            replaced: Some(12),
+            holder: Some(Holder::Link {
+                id: 7,
+                pin: Some("/sys/fs/bpf/filter/link-eth0".into()),
+            }),
+            ..held(
+                Mode::Native,
+                vec![
+                    refused(Mode::Offload, Step::Load, Errno::EINVAL, None),
+                    Attempt::held(Mode::Native, warning),
+                ],
+            )
+        };
+        golden::check("attach-fallback", &outcome(&fallback, 80));
+    }
+
+    #[test]
+    fn nothing_held() {
+        let text = Some("Underlying driver does not support XDP in native mode");
+        let nothing = Outcome {
+            wanted: Wanted::Mode(Mode::Native),
+            mode: None,
+            program_id: None,
+            holder: None,
+            ..held(
+                Mode::Native,
+                vec![
+                    refused(Mode::Native, Step::Attach, Errno::EOPNOTSUPP, text),
+                    refused(Mode::Generic, Step::Attach, Errno::EBUSY, None),
+                ],
+            )
+        };
+        golden::check("attach-nothing-held", &outcome(&nothing, 80));
+        golden::check("attach-nothing-held-wide", &outcome(&nothing, 200));
+    }
+
+    #[test]
+    fn a_plan_tells_what_each_rung_would_do() {
+        let rung = |mode, decision| Rung { mode, decision };
+        let three = Plan {
+            wanted: Wanted::Best,
+            rungs: vec![
+                rung(
+                    Mode::Offload,
+                    Decision::Try(Action::Move(occupant(Mode::Native))),
+                ),
+                rung(
+                    Mode::Native,
+                    Decision::Try(Action::Replace(occupant(Mode::Native))),
+                ),
+                rung(
+                    Mode::Generic,
+                    Decision::Skip {
+                        reason: "native is in the way".to_owned(),
+                        remedy: Some("detach it".to_owned()),
+                    },
+                ),
+            ],
+        };
+        golden::check("attach-plan", &plan("eth0", "filter", &three, 80));
+    }
+}

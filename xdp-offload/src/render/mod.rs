@@ -28,3 +28,22 @@ fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, width: us
         .map(|line| format!("{}\n", line.trim_end()))
         .collect()
 }
+
+#[cfg(test)]
+mod golden {
+    use std::fs;
+    use std::path::Path;
+
+    /// Compares a text, its colours left out, with golden/NAME.expected; BLESS=1 writes that.
+    #[track_caller]
+    pub(super) fn check(name: &str, actual: &str) {
+        let actual = anstream::adapter::strip_str(actual).to_string();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{name}.expected"));
+        if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {
+            fs::write(&path, actual).expect("the golden file can be written");
+            return;
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(actual, expected, "{name} differs: BLESS=1 accepts it");
+    }
+}

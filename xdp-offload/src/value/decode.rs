@@ -58,6 +58,23 @@ fn decode_at(btf: &Btf, id: u32, bytes: &[u8], depth: usize) -> Option<Value> {
             fill(btf, members, bytes, depth, &mut object)?;
             Some(Value::Object(object))
         }
+        TypeBody::Datasec { vars, .. } => {
+            let mut object = Map::new();
+            for var in vars.iter() {
+                let start = var.offset as usize;
+                let bytes = bytes.get(start..start.checked_add(var.size as usize)?)?;
+                let found = btf.get(var.type_id)?;
+                let TypeBody::Var { type_id, .. } = found.body else {
+                    return None;
+                };
+                let value = decode_at(btf, type_id, bytes, depth + 1);
+                object.insert(
+                    found.name.to_owned(),
+                    value.unwrap_or_else(|| to_hex(bytes)),
+                );
+            }
+            Some(Value::Object(object))
+        }
         _ => None,
     }
 }

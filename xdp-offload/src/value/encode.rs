@@ -120,6 +120,31 @@ fn encode_at(
             }
             Ok(())
         }
+        TypeBody::Datasec { vars, .. } => {
+            let given = value.as_object().ok_or_else(|| {
+                EncodeError::new(format!("{value} is not {{\"VARIABLE\": VALUE, ..}}"))
+            })?;
+            for (name, value) in given {
+                let unknown = || EncodeError::new("there is no such variable").inside(name);
+                let (place, type_id) = vars
+                    .iter()
+                    .find_map(|var| match btf.get(var.type_id)? {
+                        found if found.name == *name => match found.body {
+                            TypeBody::Var { type_id, .. } => {
+                                let start = var.offset as usize;
+                                Some((start..start.checked_add(var.size as usize)?, type_id))
+                            }
+                            _ => None,
+                        },
+                        _ => None,
+                    })
+                    .ok_or_else(unknown)?;
+                let place = bytes.get_mut(place).ok_or_else(unknown)?;
+                encode_at(btf, type_id, value, place, depth + 1)
+                    .map_err(|error| error.inside(name))?;
+            }
+            Ok(())
+        }
         _ => plain(value, bytes),
     }
 }

@@ -1,0 +1,121 @@
+//! The plugin of the public BPF conformance suite (github.com/Alan-Jowett/bpf_conformance): a program as
+//! hex bytes on standard input, memory as hex bytes in the first argument; runs it with r1 the memory's
+//! address and r2 its length, and prints r0 in hex.
+//!
+//! Options: `--engine interp` (the default and, so far, the only one), `--elf` for a program that comes
+//! as an object with maps, `--program HEX` instead of standard input. A program that cannot run ends with
+//! code 1 and the reason on standard error.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use offload_compiler::interp::{Fixed, Limits, Machine, Uninitialised};
+use offload_compiler::isa::{Code, Insn};
+use offload_compiler::object::{Environment, Object};
+
+struct Options {
+    memory: Vec<u8>,
+    program: Option<Vec<u8>>,
+    elf: bool,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(r0) => {
+            println!("{r0:x}");
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("conformance-plugin: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<u64, String> {
+    let mut options = Options::parse(std::env::args().skip(1))?;
+    let program = if let Some(program) = options.program.take() {
+        program
+    } else {
+        let mut text = String::new();
+        let read = std::io::stdin().read_to_string(&mut text);
+        read.map_err(|error| error.to_string())?;
+        bytes(&text)?
+    };
+    let limits = Limits {
+        // The suite's programs read registers that nobody wrote.
+        uninitialised: Uninitialised::Zero,
+        ..Limits::default()
+    };
+    let (mut machine, number) = if options.elf {
+        let object = Object::parse(&program).map_err(|error| error.to_string())?;
+        let environment = Environment::default();
+        let loaded = Machine::load(&object, 0, limits, |index| object.link(index, &environment))
+            .map_err(|error| error.to_string())?;
+        (loaded.machine, loaded.program)
+    } else {
+        if !program.len().is_multiple_of(Insn::SIZE) {
+            return Err(format!("{} bytes are no whole instructions", program.len()));
+        }
+        let code = Code::decode(&Insn::read_all(&program)).map_err(|error| error.to_string())?;
+        let mut machine = Machine::new(limits);
+        let number = machine.add_program(code);
+        (machine, number)
+    };
+    machine
+        .run_memory(number, &mut options.memory, &mut Fixed::new(0))
+        .map_err(|fault| fault.to_string())
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            memory: Vec::new(),
+            program: None,
+            elf: false,
+        };
+        let mut rest: Vec<String> = arguments.collect();
+        // The runner hands all options over as one argument; the memory is one too, with blanks.
+        let has_memory = rest.first().is_some_and(|first| !first.starts_with("--"));
+        if has_memory {
+            options.memory = bytes(&rest.remove(0))?;
+        }
+        let joined = rest.join(" ");
+        let mut words = joined.split_whitespace().peekable();
+        while let Some(word) = words.next() {
+            match word {
+                "--engine" => match words.next() {
+                    Some("interp") => {}
+                    other => return Err(format!("no engine {}", other.unwrap_or("given"))),
+                },
+                "--elf" => options.elf = true,
+                "--program" => {
+                    let mut hex = String::new();
+                    while let Some(word) = words.next_if(|word| !word.starts_with("--")) {
+                        hex.push_str(word);
+                    }
+                    options.program = Some(bytes(&hex)?);
+                }
+                "--debug" => {}
+                other => return Err(format!("unknown option {other}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Bytes in hex, with or without blanks between them.
+fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|character| !character.is_whitespace())
+        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()
+        .ok_or("not hexadecimal")?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if rest.is_empty() {
+        Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    } else {
+        Err("half a byte".to_owned())
+    }
+}

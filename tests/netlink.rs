@@ -305,6 +305,28 @@ fn settings_agree_with_ethtool() {
 }
 
 #[test]
+fn a_feature_is_turned_on_and_off() {
+    if !require_root() {
+        return;
+    }
+    let netns = Netns::new("set-feature");
+    netns.veth("v0", "v1");
+    netns.inside(|| {
+        let index = Route::open().unwrap().link_by_name("v0").unwrap().ifindex;
+        let mut ethtool = Ethtool::open().unwrap().expect("since 5.6");
+        for on in [true, false] {
+            ethtool.set_feature(index, "rx-gro", on).unwrap();
+            let features = ethtool.features(Target::One(index)).unwrap();
+            assert_eq!(features[&index].gro.map(|state| state.active), Some(on));
+        }
+        let unknown = ethtool
+            .set_feature(index, "no-such-feature", true)
+            .unwrap_err();
+        assert_eq!(unknown.errno(), Some(Errno::EOPNOTSUPP), "{unknown}");
+    });
+}
+
+#[test]
 fn drivers_are_named() {
     if !require_root() {
         return;

@@ -1,7 +1,6 @@
 //! Why the kernel refused: from its errno, its text, and what is known about the interface.
 //!
-//! Many refusals carry no text at all, so each is keyed on what was tried, the errno, and the facts. The texts are those of
-//! net/core/dev.c, kernel/bpf/offload.c, net/xdp and the drivers, Linux 6.12 to 7.3.
+//! Many refusals carry no text at all, so each is keyed on what was tried, the errno, and the facts.
 
 mod by_errno;
 mod by_text;

@@ -71,7 +71,12 @@ impl Context<'_> {
         }
         match error {
             LoadError::Program(refused) => self.explain_program(refused, offload),
-            LoadError::CreateMap { map, shape, source } => {
+            LoadError::CreateMap {
+                map,
+                shape,
+                broken_rule,
+                source,
+            } => {
                 let what = format!("no map '{map}' of this form can be created ({shape})");
                 let explanation = match source.refusal() {
                     Some(refusal) if offload => {
@@ -83,7 +88,9 @@ impl Context<'_> {
                     }
                     refusal => Explanation {
                         reason: what,
-                        remedy: refusal.and_then(|refusal| map_remedy(refusal.errno)),
+                        remedy: broken_rule
+                            .map(ToOwned::to_owned)
+                            .or_else(|| map_remedy(refusal?.errno)),
                     },
                 };
                 (explanation, None)

@@ -20,6 +20,12 @@ pub enum Error {
         /// The existing name that is closest to it, if any is close.
         similar: Option<String>,
     },
+    /// There is no network namespace of that name or path.
+    #[error("no network namespace '{name}'")]
+    NoSuchNetns {
+        /// What was asked for.
+        name: String,
+    },
     /// The driver table has no such row.
     #[error("no driver named '{name}' in the driver table")]
     NoSuchDriver {
@@ -52,7 +58,9 @@ impl Error {
         match self {
             Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => 4,
             Self::Kernel(_) | Self::Output(_) => 1,
-            Self::NoSuchInterface { .. } | Self::NoSuchDriver { .. } => 2,
+            Self::NoSuchInterface { .. } | Self::NoSuchNetns { .. } | Self::NoSuchDriver { .. } => {
+                2
+            }
             Self::WouldDisturb(_) => 3,
             Self::NotPermitted { .. } => 4,
         }
@@ -64,6 +72,9 @@ impl Error {
             Self::NoSuchInterface { similar: Some(similar), .. } => Some(format!("did you mean '{similar}'?")),
             Self::NoSuchInterface { similar: None, .. } => {
                 Some("xdp-probe list names them; another network namespace is reached with --netns".to_owned())
+            }
+            Self::NoSuchNetns { .. } => {
+                Some("`ip netns list` shows those that have a name".to_owned())
             }
             Self::NoSuchDriver { .. } => Some("xdp-probe drivers lists all rows".to_owned()),
             Self::NotPermitted { .. } => Some("run it as root (sudo)".to_owned()),

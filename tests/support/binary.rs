@@ -26,7 +26,10 @@ pub fn binary(name: &str) -> PathBuf {
 /// If it cannot be started.
 #[track_caller]
 pub fn tool<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
-    Output::of(Command::new(binary(name)).args(arguments)).unwrap_or_else(|error| panic!("{error}"))
+    let mut command = Command::new(binary(name));
+    // Help and tables would follow it.
+    command.env_remove("COLUMNS").args(arguments);
+    Output::of(&mut command).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn folder() -> PathBuf {

@@ -23,6 +23,8 @@ pub enum LoadError {
         map: String,
         /// Its kind and sizes.
         shape: String,
+        /// What the kernel asks of maps of this kind and does not find, where that is known.
+        broken_rule: Option<&'static str>,
         /// What the kernel said.
         source: kernel::Error,
     },

@@ -2,6 +2,7 @@
 
 use super::PinPolicy;
 use super::error::LoadError;
+use super::map_rules::{self, Form};
 use super::pins::{DEFAULT_DIR, Pins};
 use kernel::bpf::btf::Btf;
 use kernel::bpf::map::{ANY, Map, MapBtf, MapInfo, MapKind, MapSpec};
@@ -211,6 +212,14 @@ impl Context<'_> {
         .map_err(|source| LoadError::CreateMap {
             map: def.name.clone(),
             shape: self.shape(def),
+            broken_rule: map_rules::broken(Form {
+                kind: MapKind(def.kind),
+                key_size: def.key_size,
+                value_size: def.value_size,
+                max_entries: self.max_entries(def),
+                flags: def.flags,
+                page: rustix::param::page_size() as u32,
+            }),
             source,
         })
     }

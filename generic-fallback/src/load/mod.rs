@@ -5,6 +5,7 @@
 
 mod environment;
 mod error;
+mod map_rules;
 mod maps;
 mod pins;
 

@@ -10,15 +10,20 @@ use std::io::{self, Write};
 
 use kernel::netlink::link::Route;
 
-use crate::Result;
 use crate::cli::{Cli, Command};
 use crate::facts::{Facts, Snapshot};
+use crate::{Error, Result};
 
 /// Runs a parsed command line, printing to `out`.
 pub fn run(cli: &Cli, out: &mut Output<'_>) -> Result<()> {
     let netns = cli.global.netns.as_deref();
     if let Some(netns) = netns {
-        kernel::netns::enter(netns)?;
+        kernel::netns::enter(netns).map_err(|error| match error.errno() {
+            Some(kernel::Errno::ENOENT) => Error::NoSuchNetns {
+                name: netns.to_owned(),
+            },
+            _ => error.into(),
+        })?;
     }
     match &cli.command {
         Command::List { interfaces, wide } => list::run(interfaces, *wide, netns, out),

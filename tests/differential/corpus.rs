@@ -185,17 +185,8 @@ fn the_corpus_does_the_same_on_the_kernel_and_in_the_interpreter() {
         return;
     }
     let (cpu, cpus) = crate::stay_on_one_cpu();
-    let folder = tests::workspace().join("tests/corpus");
     let mut programs = 0;
-    let mut names: Vec<String> = std::fs::read_dir(folder)
-        .expect("the corpus is there")
-        .filter_map(|entry| {
-            let name = entry.expect("a folder's entry").file_name();
-            Some(name.to_str()?.strip_suffix(".bpf.o")?.to_owned())
-        })
-        .collect();
-    names.sort();
-    for name in names {
+    for name in tests::corpus_names() {
         if ASK_THE_KERNEL.iter().any(|(object, _)| *object == name) {
             continue;
         }

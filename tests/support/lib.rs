@@ -28,6 +28,20 @@ pub fn workspace() -> &'static Path {
         .expect("the crate is a folder of the workspace")
 }
 
+/// The names of the corpus' objects, without those that are bad.
+pub fn corpus_names() -> Vec<String> {
+    let folder = workspace().join("tests/corpus");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .expect("the corpus is there")
+        .filter_map(|entry| {
+            let name = entry.expect("a folder's entry").file_name();
+            Some(name.to_str()?.strip_suffix(".bpf.o")?.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 /// The object of a corpus program: "pass", "bad/infinite_loop".
 pub fn corpus(name: &str) -> PathBuf {
     workspace().join(format!("tests/corpus/{name}.bpf.o"))

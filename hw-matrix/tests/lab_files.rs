@@ -99,14 +99,14 @@ fn a_lab_of_too_many_cells_is_refused_before_they_are_made() {
 fn committed_schemas_are_those_of_the_code() {
     for (name, schema) in hw_matrix::commands::schemas() {
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        assert_golden(&folder("schema").join(name), &text);
+        assert_golden(&folder("schemas").join(name), &text);
     }
 }
 
 /// An editor that checks a lab file by the schema agrees with this program.
 #[test]
 fn the_good_lab_file_fits_the_lab_schema() {
-    let schema = std::fs::read_to_string(folder("schema/lab.schema.json")).unwrap();
+    let schema = std::fs::read_to_string(folder("schemas/lab.json")).unwrap();
     let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
     let lab = |name: &str| -> serde_json::Value {
         toml::from_str(&std::fs::read_to_string(folder("tests/lab").join(name)).unwrap()).unwrap()

@@ -83,7 +83,7 @@ fn hw_matrix(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 
 fn assert_fits(schema: &str, value: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("schema")
+        .join("schemas")
         .join(schema);
     let schema = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     if let Err(error) = jsonschema::validator_for(&schema).unwrap().validate(value) {
@@ -125,7 +125,7 @@ fn a_run_judges_each_cell_and_undoes_what_it_attached() {
 
     let results = fs::read_to_string(folder.join("one/results.jsonl")).unwrap();
     for line in results.lines() {
-        assert_fits("results.schema.json", &serde_json::from_str(line).unwrap());
+        assert_fits("results.v1.json", &serde_json::from_str(line).unwrap());
     }
     let (code, _, err) = hw_matrix(folder, &["run", "lab.toml", "--tools", ".", "--out", "one"]);
     assert_eq!(code, 2);
@@ -178,7 +178,7 @@ fn a_regression_is_found_and_named() {
     );
     assert_eq!(code, 5);
     let diff = serde_json::from_str(&out).unwrap();
-    assert_fits("diff.schema.json", &diff);
+    assert_fits("diff.v1.json", &diff);
     assert_eq!(diff["changes"].as_array().unwrap().len(), 1);
 
     // A run that died in a cell: that cell is broken, those after it are gone.
@@ -227,7 +227,7 @@ here  a    pass     offload  attach  refused
     let (code, out, _) = hw_matrix(folder, &["list", "lab.toml", "--json"]);
     assert_eq!(code, 0);
     let list = serde_json::from_str(&out).unwrap();
-    assert_fits("list.schema.json", &list);
+    assert_fits("list.v1.json", &list);
     assert_eq!(list["cells"].as_array().unwrap().len(), 15);
 }
 
@@ -268,4 +268,20 @@ fn bad_calls_end_with_code_2_and_a_place() {
         !folder.join("hw-matrix-results").exists(),
         "nothing was begun"
     );
+}
+
+#[test]
+fn every_command_helps_with_an_example() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["--help"][..],
+        &["list", "--help"],
+        &["run", "--help"],
+        &["diff", "--help"],
+    ] {
+        let (code, out, _) = hw_matrix(folder.path(), arguments);
+        assert!(code == 0 && out.contains("Example"), "{arguments:?}: {out}");
+    }
+    let (code, out, _) = hw_matrix(folder.path(), &["completions", "bash"]);
+    assert!(code == 0 && out.contains("--baseline"));
 }

@@ -33,6 +33,15 @@ enum Subcommands {
     List(list::Arguments),
     Run(run::Arguments),
     Diff(diff::Arguments),
+    /// Print shell completions
+    #[command(
+        after_help = "Example:\n  hw-matrix completions bash > /etc/bash_completion.d/hw-matrix"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// The whole command line, for man pages and completions.
@@ -40,19 +49,16 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// The JSON Schemas of everything this program reads and writes, as (file name in `schema/`, schema).
+/// The JSON Schemas of everything this program reads and writes, as (file name in `schemas/`, schema).
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
+        ("lab.json", schemars::schema_for!(crate::spec::LabFile)),
+        ("list.v1.json", schemars::schema_for!(list::List<'_>)),
         (
-            "lab.schema.json",
-            schemars::schema_for!(crate::spec::LabFile),
-        ),
-        ("list.schema.json", schemars::schema_for!(list::List<'_>)),
-        (
-            "results.schema.json",
+            "results.v1.json",
             schemars::schema_for!(crate::results::Line),
         ),
-        ("diff.schema.json", schemars::schema_for!(diff::Diff<'_>)),
+        ("diff.v1.json", schemars::schema_for!(diff::Diff<'_>)),
     ]
 }
 
@@ -114,6 +120,7 @@ pub fn main() -> ExitCode {
         Subcommands::List(arguments) => list::run(&arguments),
         Subcommands::Run(arguments) => run::run(&arguments),
         Subcommands::Diff(arguments) => diff::run(&arguments),
+        Subcommands::Completions { shell } => completions(shell),
     };
     match end {
         Ok(End::Done) => ExitCode::SUCCESS,
@@ -125,6 +132,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<End, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "hw-matrix", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(End::Done)
 }
 
 fn read_lab(path: &Path) -> Result<Lab, Failure> {

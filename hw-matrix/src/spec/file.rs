@@ -1,4 +1,4 @@
-//! The lab file as it is written. Its JSON Schema (`schema/lab.schema.json`) comes from these types.
+//! The lab file as it is written. Its JSON Schema (`schemas/lab.json`) comes from these types.
 
 use std::collections::BTreeMap;
 

@@ -118,6 +118,10 @@ impl<'a> Loader<'a> {
             possible_cpus: kernel::host::possible_cpus().unwrap_or(1),
         };
         let mut pins = Pins::default();
+        if let PinPolicy::In(dir) = &self.pins {
+            // Also for a program without maps: the attachment is pinned there.
+            pins.folder(dir)?;
+        }
         let mut maps = BTreeMap::new();
         for &index in &closure.maps {
             let def = &self.object.maps[index];

@@ -985,6 +985,45 @@ fn status_shows_what_other_tools_attached() {
 }
 
 #[test]
+fn a_program_that_asks_the_driver_for_metadata_is_bound_to_its_device() {
+    if !require_root() {
+        return;
+    }
+    let netns = Netns::new("l-bound");
+    netns.veth("v0", "v1");
+    let (code, report) = attach(&netns, "rx_hash", &["v0", "--native"]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(rungs(&report), "native ok attach");
+
+    let (code, report) = attach(&netns, "rx_hash", &["v1", "--generic"]);
+    assert_eq!(code, 3, "generic mode has no driver to ask: {report}");
+    assert!(report.to_string().contains("device-bound"), "{report}");
+
+    let object = corpus("rx_hash");
+    let unknown = run(&netns, &["check", path(&object), "--json"]);
+    unknown.expect_code(0);
+    assert_eq!(unknown.json()["programs"][0]["verdict"], Value::Null);
+    let known = run(&netns, &["check", path(&object), "--dev", "v1", "--json"]);
+    known.expect_code(0);
+    assert_eq!(known.json()["programs"][0]["verdict"], "accept");
+}
+
+#[test]
+fn an_interface_answers_to_its_alternative_names() {
+    if !require_root() {
+        return;
+    }
+    let netns = Netns::new("l-alt");
+    netns.veth("v0", "v1");
+    netns.ip("link property add dev v0 altname uplink-of-this-host");
+    let (code, report) = attach(&netns, "pass", &["uplink-of-this-host"]);
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["ifname"], "v0");
+    run(&netns, &["detach", "uplink-of-this-host"]).expect_code(0);
+    assert!(attached(&netns, "v0").is_empty());
+}
+
+#[test]
 fn every_report_keeps_to_its_schema() {
     if !require_root() {
         return;

@@ -1,13 +1,12 @@
 //! A refusal of the ladder in words: the probe knows drivers, this knows loads, pins and occupants.
 
-use crate::load::{LoadError, RefusedProgram};
+use crate::load::{Binding, LoadError, RefusedProgram};
 use crate::occupant::Holder;
 use crate::outcome::{Attempt, AttemptResult, Step};
 use crate::permission;
 use crate::plan::Action;
 use kernel::netlink::link::Mode;
 use kernel::{Errno, Operation};
-use probe::judge::explain::Binding;
 use probe::{Explanation, Facts, Needs, Snapshot, Tried};
 use std::path::Path;
 
@@ -132,14 +131,7 @@ impl Context<'_> {
     ) -> (Explanation, Option<String>) {
         let Some(finding) = &refused.finding else {
             let explanation = match refused.source.refusal() {
-                Some(refusal) => self.ask_probe(
-                    Tried::Load(if offload {
-                        Binding::Offload
-                    } else {
-                        Binding::None
-                    }),
-                    refusal,
-                ),
+                Some(refusal) => self.ask_probe(Tried::Load(binding(refused)), refusal),
                 None => Explanation {
                     reason: refused.to_string(),
                     remedy: None,
@@ -260,6 +252,16 @@ impl Context<'_> {
 
     fn ask_probe(&self, tried: Tried, refusal: &kernel::Refusal) -> Explanation {
         probe::explain(tried, refusal, self.snapshot, self.facts, &self.needs)
+    }
+}
+
+/// What was tried, in the probe's words.
+fn binding(refused: &RefusedProgram) -> probe::judge::explain::Binding {
+    use probe::judge::explain::Binding as Tried;
+    match refused.binding {
+        Binding::None => Tried::None,
+        Binding::Offload(_) => Tried::Offload,
+        Binding::Device(_) => Tried::DeviceBound,
     }
 }
 

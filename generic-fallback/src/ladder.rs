@@ -2,7 +2,7 @@
 
 use crate::attach::{self, Attach, Undo};
 use crate::explain;
-use crate::load::{LoadError, Loaded, Loader};
+use crate::load::{Binding, LoadError, Loaded, Loader};
 use crate::occupant;
 use crate::outcome::{Attempt, Outcome};
 use crate::plan::{Action, Decision, Plan, Request, plan};
@@ -198,12 +198,21 @@ impl<'a> Ladder<'a> {
     }
 
     fn load(&mut self, ifindex: u32, mode: Mode) -> Result<Rc<Loaded>, LoadError> {
+        let bound = |binding| self.loader.load(self.program, binding).map(Rc::new);
         if mode == Mode::Offload {
-            return self.loader.load(self.program, Some(ifindex)).map(Rc::new);
+            return bound(Binding::Offload(ifindex));
         }
-        self.shared
-            .get_or_insert_with(|| self.loader.load(self.program, None).map(Rc::new))
-            .clone()
+        let shared = self
+            .shared
+            .get_or_insert_with(|| bound(Binding::None))
+            .clone();
+        match shared {
+            // Generic mode takes no such program; there the reason stands as it is.
+            Err(error) if mode == Mode::Native && error.needs_device() => {
+                bound(Binding::Device(ifindex))
+            }
+            shared => shared,
+        }
     }
 }
 

@@ -44,8 +44,8 @@ pub struct ProgramDetails {
     pub loaded_at: SystemTime,
     /// Who loaded it.
     pub uid: u32,
-    /// The interface that it is bound to.
-    pub bound_to: Option<u32>,
+    /// The interface that it is offloaded to.
+    pub offloaded_to: Option<u32>,
     /// Its maps.
     pub maps: Vec<MapDetails>,
     /// The programs behind a libxdp dispatcher, in the order in which they run.
@@ -112,7 +112,7 @@ fn details(ifindex: u32, info: ProgramInfo) -> ProgramDetails {
         tag: info.tag_text(),
         loaded_at: since_boot(info.loaded_at),
         uid: info.uid,
-        bound_to: info.ifindex,
+        offloaded_to: info.ifindex,
         maps: info.map_ids.iter().filter_map(|&id| map(id)).collect(),
         behind_dispatcher: if info.name == "xdp_dispatcher" {
             components(ifindex, info.id)

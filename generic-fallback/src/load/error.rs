@@ -1,5 +1,6 @@
 //! Why a program could not be loaded.
 
+use super::Binding;
 use crate::verifier_log::Finding;
 use kernel::Errno;
 use offload_compiler::object::{LinkError, SourceLine};
@@ -82,6 +83,8 @@ pub struct RefusedProgram {
     pub finding: Option<Finding>,
     /// Where the refused instruction comes from.
     pub line: Option<SourceLine>,
+    /// What it was to be bound to.
+    pub binding: Binding,
     /// What the kernel lacks that the refused instruction asks for (CO-RE).
     pub lacks: Option<String>,
 }
@@ -105,6 +108,20 @@ impl LoadError {
             Self::Pin { errno, .. } => *errno,
             other => other.kernel()?.errno(),
         }
+    }
+
+    /// Whether the program has to be bound to its device: it asks the driver for metadata (kernel/bpf/verifier.c,
+    /// since 6.3: "metadata kfuncs require device-bound program").
+    pub fn needs_device(&self) -> bool {
+        let Self::Program(refused) = self else {
+            return false;
+        };
+        refused.finding.as_ref().is_some_and(|finding| {
+            finding
+                .complaint
+                .iter()
+                .any(|line| line.contains("require device-bound program"))
+        })
     }
 
     /// Whether a capability is missing. The verifier refuses with EACCES and sometimes EPERM too, but then it leaves

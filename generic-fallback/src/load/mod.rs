@@ -18,7 +18,7 @@ pub(crate) use pins::mounts as bpf_mounts;
 use crate::verifier_log::Finding;
 use environment::RunningKernel;
 use kernel::bpf::btf::Btf;
-use kernel::bpf::program::{InfoRecords, Program, ProgramSpec};
+use kernel::bpf::program::{InfoRecords, Program, ProgramSpec, XDP_DEV_BOUND_ONLY};
 use kernel::host::KernelRelease;
 use offload_compiler::object::{
     Linked, MapContent, Object, PatchTarget, ProgramKind, RawInfo, Requirements, SlotTarget,
@@ -28,6 +28,44 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
+
+/// What a program is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing: it may be attached anywhere.
+    None,
+    /// The NIC of this ifindex, which is to run it (`prog_ifindex`); its maps live there too.
+    Offload(u32),
+    /// The interface of this ifindex, whose driver it asks for metadata (`BPF_F_XDP_DEV_BOUND_ONLY`, since 6.3). The
+    /// host runs it.
+    Device(u32),
+}
+
+impl Binding {
+    /// `prog_ifindex`.
+    fn ifindex(self) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::Offload(ifindex) | Self::Device(ifindex) => Some(ifindex),
+        }
+    }
+
+    /// `map_ifindex`.
+    fn map_ifindex(self) -> Option<u32> {
+        match self {
+            Self::Offload(ifindex) => Some(ifindex),
+            Self::None | Self::Device(_) => None,
+        }
+    }
+
+    /// `prog_flags`.
+    fn flags(self) -> u32 {
+        match self {
+            Self::Device(_) => XDP_DEV_BOUND_ONLY,
+            Self::None | Self::Offload(_) => 0,
+        }
+    }
+}
 
 /// A program that is loaded, with all that belongs to it.
 #[derive(Debug)]
@@ -102,18 +140,18 @@ impl<'a> Loader<'a> {
             })
     }
 
-    /// Loads a program with its maps; with `device`, an ifindex, for that interface's NIC.
+    /// Loads a program with its maps.
     ///
     /// # Panics
     /// Never: what is linked is loaded.
-    pub fn load(&self, program: usize, device: Option<u32>) -> Result<Loaded, LoadError> {
+    pub fn load(&self, program: usize, binding: Binding) -> Result<Loaded, LoadError> {
         let closure = self.link_closure(program)?;
         self.check_program_arrays(program, &closure)?;
 
         let context = maps::Context {
             object_name: self.name,
-            btf: if device.is_none() { self.btf() } else { None },
-            device,
+            btf: self.btf().filter(|_| binding.map_ifindex().is_none()),
+            device: binding.map_ifindex(),
             pins: &self.pins,
             possible_cpus: kernel::host::possible_cpus().unwrap_or(1),
         };
@@ -130,7 +168,7 @@ impl<'a> Loader<'a> {
         }
         let mut programs = BTreeMap::new();
         for (&index, linked) in &closure.programs {
-            let loaded = self.load_one(index, linked, &closure, &maps, device)?;
+            let loaded = self.load_one(index, linked, &closure, &maps, binding)?;
             programs.insert(index, loaded);
         }
         self.fill_slots(&maps, &programs)?;
@@ -140,7 +178,7 @@ impl<'a> Loader<'a> {
             .expect("the closure holds the program it was made for");
         let id = program
             .info()
-            .map_err(|source| self.refused(0, source, None))?
+            .map_err(|source| self.refused(0, binding, source, None))?
             .id;
         Ok(Loaded {
             program,
@@ -223,9 +261,9 @@ impl<'a> Loader<'a> {
         linked: &Linked,
         closure: &Closure,
         maps: &BTreeMap<usize, LoadedMap>,
-        device: Option<u32>,
+        binding: Binding,
     ) -> Result<Program, LoadError> {
-        let refused = |source| self.refused(index, source, Some(linked));
+        let refused = |source| self.refused(index, binding, source, Some(linked));
         let program = &self.object.programs[index];
         let modules = open_modules(index, closure).map_err(refused)?;
         let insns = linked.with_fds(|target| match target {
@@ -248,17 +286,15 @@ impl<'a> Loader<'a> {
             }
             fd_array.push(btf.as_fd());
         }
-        let btf = self
-            .btf()
-            .filter(|_| device.is_none() || linked.func_info.is_some());
+        let btf = self.btf();
         Program::load(&ProgramSpec {
             name: &program.name,
             kind: program.kind.program_type().unwrap_or(ProgramKind::XDP),
             expected_attach_type: attach_type(program.kind, KernelRelease::read().version),
             insns: &insns,
             license: self.object.license(),
-            flags: program.kind.load_flags(),
-            ifindex: device,
+            flags: program.kind.load_flags() | binding.flags(),
+            ifindex: binding.ifindex(),
             btf: btf.map(AsFd::as_fd),
             func_info: btf
                 .map_or_else(InfoRecords::default, |_| records(linked.func_info.as_ref())),
@@ -321,7 +357,13 @@ impl<'a> Loader<'a> {
             .as_ref()
     }
 
-    fn refused(&self, index: usize, source: kernel::Error, linked: Option<&Linked>) -> LoadError {
+    fn refused(
+        &self,
+        index: usize,
+        binding: Binding,
+        source: kernel::Error,
+        linked: Option<&Linked>,
+    ) -> LoadError {
         let log = source
             .refusal()
             .and_then(|refusal| refusal.verifier_log.as_deref())
@@ -339,6 +381,7 @@ impl<'a> Loader<'a> {
             source,
             finding,
             line,
+            binding,
             lacks,
         }))
     }

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::json::attach::PlanReport;
 use crate::json::check::{Device, Diagnostic, MapDefinition, Program, Report, Verdict};
 use crate::{output, render, structure};
-use generic_fallback::load::{LoadError, Loader};
+use generic_fallback::load::{Binding, LoadError, Loader};
 use generic_fallback::plan::{Plan, Request, Wanted};
 use generic_fallback::{Ladder, permission};
 use kernel::bpf::map::MapKind;
@@ -48,14 +48,15 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let name = args.selection.object_name();
     let loader = Loader::for_trial(&object, &name);
-    let programs: Vec<Program> = chosen
-        .iter()
-        .map(|&index| examine(&object, &loader, index))
-        .collect();
     let device = match &args.dev {
         Some(ifname) => Some(device(&object, &name, chosen[0], ifname)?),
         None => None,
     };
+    let ifindex = device.as_ref().map(|(device, _)| device.ifindex);
+    let programs: Vec<Program> = chosen
+        .iter()
+        .map(|&index| examine(&object, &loader, index, ifindex))
+        .collect();
     let refused = programs
         .iter()
         .any(|program| program.verdict == Some(Verdict::Refuse))
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Links a program, looks at its code, and loads it for a moment.
-fn examine(object: &Object, loader: &Loader<'_>, index: usize) -> Program {
+fn examine(object: &Object, loader: &Loader<'_>, index: usize, device: Option<u32>) -> Program {
     let program = &object.programs[index];
     let mut report = Program {
         name: program.name.clone(),
@@ -118,8 +119,24 @@ fn examine(object: &Object, loader: &Loader<'_>, index: usize) -> Program {
             .diagnostics
             .push(of_structure(&linked, insn, message));
     }
-    match loader.load(index, None) {
+    let answer = match (loader.load(index, Binding::None), device) {
+        (Err(error), Some(ifindex)) if error.needs_device() => {
+            loader.load(index, Binding::Device(ifindex))
+        }
+        (answer, _) => answer,
+    };
+    match answer {
         Ok(_) => report.verdict = report.verdict.or(Some(Verdict::Accept)),
+        Err(error) if error.needs_device() => report.diagnostics.push(Diagnostic {
+            severity: "note".to_owned(),
+            help: Some("--dev IFACE names the device".to_owned()),
+            ..diagnostic(
+                "not-asked",
+                "it asks the driver for metadata, so the verifier has to know the device"
+                    .to_owned(),
+                None,
+            )
+        }),
         Err(error) if error.is_permission() => report.diagnostics.push(not_asked()),
         Err(error) => {
             report.verdict = Some(Verdict::Refuse);
@@ -217,6 +234,7 @@ fn device(
     let report = PlanReport::new(ifname, &object.programs[program].name, &plan);
     let best = report.rungs.iter().find(|rung| rung.tried);
     let device = Device {
+        ifindex: facts.link.ifindex,
         ifname: ifname.to_owned(),
         best: best.map(|rung| rung.mode),
         rungs: report.rungs,

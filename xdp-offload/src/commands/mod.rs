@@ -45,7 +45,13 @@ fn probe_interfaces(names: &[String]) -> Result<Snapshot, Failure> {
 
 /// The facts about one of them.
 fn facts<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Facts, Failure> {
-    snapshot.by_name(name).map_err(|_| no_such_interface(name))
+    // The snapshot knows interfaces by their first name, the kernel by alternative names too.
+    snapshot.by_name(name).or_else(|_| {
+        let link = interface(&mut open_route()?, name)?;
+        snapshot
+            .by_index(link.ifindex)
+            .ok_or_else(|| no_such_interface(name))
+    })
 }
 
 fn open_route() -> Result<Route, Failure> {

@@ -92,6 +92,8 @@ pub struct MapDefinition {
 /// What an interface would do with the first program.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Device {
+    /// Its index.
+    pub ifindex: u32,
     /// The interface.
     pub ifname: String,
     /// The best mode that is expected to hold.

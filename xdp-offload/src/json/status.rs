@@ -44,8 +44,8 @@ pub struct Program {
     pub loaded_at: Option<u64>,
     /// Who loaded it.
     pub uid: Option<u32>,
-    /// The interface that it is bound to, by its index.
-    pub bound_to: Option<u32>,
+    /// The interface that it is offloaded to, by its index.
+    pub offloaded_to: Option<u32>,
     /// Its maps.
     pub maps: Vec<Map>,
     /// The programs that a libxdp dispatcher calls, in order.
@@ -101,7 +101,7 @@ fn program(attachment: &status::Attachment) -> Program {
             .and_then(|details| details.loaded_at.duration_since(UNIX_EPOCH).ok())
             .map(|since| since.as_secs()),
         uid: details.map(|details| details.uid),
-        bound_to: details.and_then(|details| details.bound_to),
+        offloaded_to: details.and_then(|details| details.offloaded_to),
         maps: details
             .map(|details| details.maps.iter().map(map).collect())
             .unwrap_or_default(),

@@ -146,6 +146,7 @@ fn use_as_a_loader_does(bytes: &[u8], kernel: &Btf) -> bool {
         };
         for program in 0..object.programs.len() {
             object.requirements(program);
+            object.needs_modules(program, kernel);
             let Ok(linked) = object.link(program, &environment) else {
                 continue;
             };

@@ -321,8 +321,10 @@ fn co_re_takes_what_the_kernel_has_and_poisons_what_it_lacks() {
 fn weak_kernel_symbols_may_be_missing_and_strong_ones_may_not() {
     let object = object("kernel_symbols");
     let needs = object.requirements(0);
-    assert!(needs.kernel_btf && needs.kernel_symbols && needs.modules);
+    assert!(needs.kernel_btf && needs.kernel_symbols && !needs.kconfig);
     let pass = self::object("pass");
+    assert!(object.needs_modules(0, pass.btf().expect("it has BTF")));
+    assert!(!object.needs_modules(0, object.btf().expect("it has BTF")));
     let symbols = |name: &str| (name == "bpf_prog_put").then_some(0xffff_ffff_8123_4567);
     let environment = Environment {
         kernel_btf: pass.btf(),

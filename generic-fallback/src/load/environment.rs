@@ -3,7 +3,7 @@
 
 use kernel::host::KernelRelease;
 use offload_compiler::object::btf::Btf;
-use offload_compiler::object::{Environment, ModuleBtf, Requirements};
+use offload_compiler::object::{Environment, ModuleBtf, Object, Requirements};
 use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
@@ -22,21 +22,30 @@ impl RunningKernel {
     /// Collects what is asked for. What cannot be read stays away: linking then says what lacks.
     pub(super) fn collect(asked: Requirements) -> Self {
         let release = KernelRelease::read();
-        let btf = (asked.kernel_btf || asked.modules)
+        let btf = asked
+            .kernel_btf
             .then(|| kernel::bpf::btf::kernel_btf_bytes().ok())
             .flatten()
             .and_then(|bytes| Btf::parse(bytes).ok());
-        let modules = match &btf {
-            Some(base) if asked.modules => module_btf(base),
-            _ => Vec::new(),
-        };
         Self {
-            modules,
+            modules: Vec::new(),
             btf,
             version: Some(release.code),
             kconfig: asked.kconfig.then(|| kconfig(&release.text)).flatten(),
             symbols: asked.kernel_symbols.then(symbols).flatten(),
         }
+    }
+
+    /// Reads the BTF of the loaded modules too, if a program asks for what the kernel itself lacks: a distribution's
+    /// kernel has a hundred modules.
+    pub(super) fn with_modules_for(mut self, object: &Object, program: usize) -> Self {
+        if let Some(btf) = &self.btf
+            && self.modules.is_empty()
+            && object.needs_modules(program, btf)
+        {
+            self.modules = module_btf(btf);
+        }
+        self
     }
 
     /// Calls `link` with the environment.

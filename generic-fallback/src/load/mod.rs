@@ -133,6 +133,7 @@ impl<'a> Loader<'a> {
     /// Links a program against the running kernel, without loading it.
     pub fn link(&self, program: usize) -> Result<Linked, LoadError> {
         RunningKernel::collect(self.object.requirements(program))
+            .with_modules_for(self.object, program)
             .with(|environment| self.object.link(program, environment))
             .map_err(|source| LoadError::Link {
                 program: self.program_name(program),
@@ -204,6 +205,7 @@ impl<'a> Loader<'a> {
                 asked = needs;
                 kernel = RunningKernel::collect(needs);
             }
+            kernel = kernel.with_modules_for(self.object, index);
             let linked = kernel
                 .with(|environment| self.object.link(index, environment))
                 .map_err(|source| LoadError::Link {
@@ -423,7 +425,6 @@ fn slots(content: &MapContent) -> &[(u32, SlotTarget)] {
 fn union(a: Requirements, b: Requirements) -> Requirements {
     Requirements {
         kernel_btf: a.kernel_btf || b.kernel_btf,
-        modules: a.modules || b.modules,
         kconfig: a.kconfig || b.kconfig,
         kernel_version: a.kernel_version || b.kernel_version,
         kernel_symbols: a.kernel_symbols || b.kernel_symbols,

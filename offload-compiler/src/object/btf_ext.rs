@@ -1,6 +1,7 @@
 //! `.BTF.ext`: which function, source line and CO-RE relocation an instruction has.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::btf::Btf;
 use super::error::BtfError;
@@ -12,6 +13,30 @@ pub(super) struct CodeInfo {
     pub(super) functions: Vec<FunctionInfo>,
     pub(super) lines: Vec<LineInfo>,
     pub(super) core: Vec<CoreRelocation>,
+}
+
+impl CodeInfo {
+    /// The CO-RE relocations in a range of slots.
+    pub(super) fn core_in(&self, range: &Range<usize>) -> &[CoreRelocation] {
+        let from = self
+            .core
+            .partition_point(|record| (record.insn as usize) < range.start);
+        let to = self
+            .core
+            .partition_point(|record| (record.insn as usize) < range.end);
+        &self.core[from..to.max(from)]
+    }
+
+    /// The source lines in a range of slots.
+    pub(super) fn lines_in(&self, range: &Range<usize>) -> &[LineInfo] {
+        let from = self
+            .lines
+            .partition_point(|record| (record.insn as usize) < range.start);
+        let to = self
+            .lines
+            .partition_point(|record| (record.insn as usize) < range.end);
+        &self.lines[from..to.max(from)]
+    }
 }
 
 /// A function starts here.

@@ -1,6 +1,7 @@
 //! Code sections and the functions in them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::btf_ext::CodeInfo;
 use super::elf::{Binding, Elf, SymbolKind};
@@ -46,6 +47,13 @@ pub(super) struct Function {
     pub(super) hidden: bool,
 }
 
+impl Function {
+    /// Its slots in its section.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
 impl CodeSection {
     /// The symbol that the instruction at a slot refers to.
     pub(super) fn relocation_at(&self, slot: usize) -> Option<usize> {
@@ -54,6 +62,17 @@ impl CodeSection {
             .binary_search_by_key(&slot, |&(slot, _)| slot)
             .ok()?;
         Some(self.relocations[index].1)
+    }
+
+    /// Slot and symbol index of the references in a range of slots.
+    pub(super) fn relocations_in(&self, range: &Range<usize>) -> &[(usize, usize)] {
+        let from = self
+            .relocations
+            .partition_point(|&(slot, _)| slot < range.start);
+        let to = self
+            .relocations
+            .partition_point(|&(slot, _)| slot < range.end);
+        &self.relocations[from..to.max(from)]
     }
 }
 

@@ -8,7 +8,8 @@ use super::btf::Btf;
 pub struct Environment<'a> {
     /// The kernel's own BTF (`/sys/kernel/btf/vmlinux`).
     pub kernel_btf: Option<&'a Btf>,
-    /// Loaded modules with their split BTF (`/sys/kernel/btf/NAME`), searched after the kernel's own.
+    /// Loaded modules with their split BTF (`/sys/kernel/btf/NAME`), searched after the kernel's own. Worth reading
+    /// only where [`Object::needs_modules`](super::Object::needs_modules) says so.
     pub modules: &'a [ModuleBtf<'a>],
     /// `KERNEL_VERSION(major, minor, patch)`: `major << 16 | minor << 8 | min(patch, 255)`.
     pub kernel_version: Option<u32>,
@@ -35,8 +36,6 @@ pub struct ModuleBtf<'a> {
 pub struct Requirements {
     /// CO-RE relocations, kernel functions or typed kernel variables.
     pub kernel_btf: bool,
-    /// Kernel functions or variables, which may live in a module.
-    pub modules: bool,
     /// `__kconfig` variables other than the virtual `LINUX_*`.
     pub kconfig: bool,
     /// `LINUX_KERNEL_VERSION` or another virtual `LINUX_*` variable.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::Object;
+use super::btf::TypeBody;
 use super::code::{CodeSection, Function};
 use super::elf::SymbolKind;
 use super::error::LinkError;
@@ -37,17 +38,18 @@ struct Visit {
 }
 
 impl Layout {
-    /// Lays out a function and all it refers to; `extra` is a function that only the kernel calls.
-    pub(super) fn of(
-        object: &Object,
-        main: usize,
-        extra: Option<usize>,
-    ) -> Result<Self, LinkError> {
+    /// Lays out a program and all it refers to.
+    pub(super) fn of_program(object: &Object, program: usize) -> Result<Self, LinkError> {
+        let program = object.programs.get(program).ok_or(LinkError::NoProgram {
+            index: program,
+            count: object.programs.len(),
+        })?;
         let mut layout = Self::default();
         let mut starts = HashMap::new();
-        layout.add(object, &mut starts, main)?;
-        if let Some(extra) = extra.filter(|extra| !starts.contains_key(extra)) {
-            layout.add(object, &mut starts, extra)?;
+        layout.add(object, &mut starts, program.function)?;
+        let callback = exception_callback(object, &program.name);
+        if let Some(callback) = callback.filter(|callback| !starts.contains_key(callback)) {
+            layout.add(object, &mut starts, callback)?;
         }
         Ok(layout)
     }
@@ -104,6 +106,31 @@ impl Layout {
         self.functions.push(placed);
         Ok(Visit { placed, slot: 0 })
     }
+}
+
+/// The function that `__exception_cb()` names for a program, for the kernel to call on `bpf_throw()`.
+fn exception_callback(object: &Object, program: &str) -> Option<usize> {
+    const TAG: &str = "exception_callback:";
+    let btf = object.btf.as_ref()?;
+    (btf.first_own_id()..btf.type_count()).find_map(|id| {
+        let tag = btf.get(id)?;
+        let TypeBody::DeclTag {
+            type_id,
+            component: -1,
+        } = tag.body
+        else {
+            return None;
+        };
+        let callback = tag
+            .name
+            .strip_prefix(TAG)
+            .filter(|_| btf.name(type_id) == program)?;
+        object
+            .code
+            .functions
+            .iter()
+            .position(|function| function.name == callback && object.code.is_subprogram(function))
+    })
 }
 
 /// The function that an instruction calls or takes the address of.

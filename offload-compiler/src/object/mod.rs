@@ -20,6 +20,7 @@ mod environment;
 mod error;
 mod externs;
 mod globals;
+mod info;
 mod kconfig;
 mod kernel_btf;
 mod layout;
@@ -29,6 +30,7 @@ mod linked;
 mod maps;
 mod programs;
 mod relocate;
+mod requirements;
 mod slots;
 
 use std::collections::HashMap;
@@ -178,7 +180,12 @@ impl Object {
 
     /// Which facts about the kernel the program's link asks for. What cannot be linked asks for none.
     pub fn requirements(&self, program: usize) -> Requirements {
-        relocate::requirements(self, program)
+        requirements::of(self, program)
+    }
+
+    /// Whether the program asks for something that is not in the kernel's own BTF, but may be in a module's.
+    pub fn needs_modules(&self, program: usize, kernel: &Btf) -> bool {
+        requirements::needs_modules(self, program, kernel)
     }
 
     /// Puts the program and all it calls in one piece and resolves what depends on the kernel.

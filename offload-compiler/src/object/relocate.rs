@@ -2,17 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::btf::TypeBody;
-use super::btf_ext::{CoreRelocation, LineInfo};
 use super::core::{self, Failure};
 use super::elf::{Place, Symbol, SymbolKind};
-use super::environment::{Environment, Requirements};
+use super::environment::Environment;
 use super::error::LinkError;
-use super::externs::{self, ExternKind, Found};
+use super::externs::{self, Found};
+use super::info;
 use super::kconfig;
-use super::layout::{Layout, Placed};
-use super::line_info::Lines;
-use super::linked::{Linked, LinkedFunction, Patch, PatchTarget, Poisoned, RawInfo};
+use super::layout::Layout;
+use super::linked::{Linked, LinkedFunction, Patch, PatchTarget, Poisoned};
 use super::maps::{MapContent, SlotTarget};
 use super::{Object, SectionMaps};
 use crate::isa::Insn;
@@ -27,7 +25,7 @@ pub(super) fn link(
     program: usize,
     environment: &Environment<'_>,
 ) -> Result<Linked, LinkError> {
-    let layout = lay_out(object, program)?;
+    let layout = Layout::of_program(object, program)?;
     let mut linker = Linker {
         object,
         environment,
@@ -45,90 +43,8 @@ pub(super) fn link(
     linker.copy_code(&layout);
     linker.resolve_core(&layout)?;
     linker.resolve_symbols(&layout)?;
-    linker.describe(&layout);
+    info::attach(&mut linker.out, object, &layout);
     Ok(linker.finish())
-}
-
-/// Which facts about the kernel a program's link asks for.
-pub(super) fn requirements(object: &Object, program: usize) -> Requirements {
-    let mut needs = Requirements::default();
-    let Ok(layout) = lay_out(object, program) else {
-        return needs;
-    };
-    for placed in &layout.functions {
-        let function = &object.code.functions[placed.function];
-        let section = &object.code.sections[function.section];
-        let range = function.start..function.start + function.len;
-        needs.kernel_btf |= core_in(&section.info.core, &range)
-            .iter()
-            .any(|relocation| {
-                core::Aspect::from_number(relocation.kind) != Some(core::Aspect::TypeIdLocal)
-            });
-        for &(slot, symbol) in &section.relocations {
-            let Some(&ext) = object
-                .externs
-                .by_symbol
-                .get(&symbol)
-                .filter(|_| range.contains(&slot))
-            else {
-                continue;
-            };
-            let ext = &object.externs.all[ext];
-            match ext.kind {
-                ExternKind::Kconfig { .. } if ext.name.starts_with("CONFIG_") => {
-                    needs.kconfig = true;
-                }
-                ExternKind::Kconfig { .. } => {
-                    needs.kernel_version = true;
-                    needs.kernel_symbols |= ext.name == "LINUX_HAS_SYSCALL_WRAPPER";
-                }
-                ExternKind::Address => needs.kernel_symbols = true,
-                ExternKind::Variable { .. } | ExternKind::Function { .. } => {
-                    needs.kernel_btf = true;
-                    needs.modules = true;
-                }
-                ExternKind::Unusable(_) => {}
-            }
-        }
-    }
-    needs
-}
-
-fn lay_out(object: &Object, program: usize) -> Result<Layout, LinkError> {
-    let program = object.programs.get(program).ok_or(LinkError::NoProgram {
-        index: program,
-        count: object.programs.len(),
-    })?;
-    Layout::of(
-        object,
-        program.function,
-        exception_callback(object, &program.name),
-    )
-}
-
-/// The function that `__exception_cb()` names for a program, for the kernel to call on `bpf_throw()`.
-fn exception_callback(object: &Object, program: &str) -> Option<usize> {
-    const TAG: &str = "exception_callback:";
-    let btf = object.btf.as_ref()?;
-    (btf.first_own_id()..btf.type_count()).find_map(|id| {
-        let tag = btf.get(id)?;
-        let TypeBody::DeclTag {
-            type_id,
-            component: -1,
-        } = tag.body
-        else {
-            return None;
-        };
-        let callback = tag
-            .name
-            .strip_prefix(TAG)
-            .filter(|_| btf.name(type_id) == program)?;
-        object
-            .code
-            .functions
-            .iter()
-            .position(|function| function.name == callback && object.code.is_subprogram(function))
-    })
 }
 
 struct Linker<'a> {
@@ -168,7 +84,7 @@ impl Linker<'_> {
             let section = &self.object.code.sections[function.section];
             self.out
                 .insns
-                .extend_from_slice(&section.insns[function.start..function.start + function.len]);
+                .extend_from_slice(&section.insns[function.range()]);
             self.out.functions.push(LinkedFunction {
                 name: function.name.clone(),
                 start: placed.start,
@@ -194,9 +110,8 @@ impl Linker<'_> {
         for placed in &layout.functions {
             let function = &self.object.code.functions[placed.function];
             let section = &self.object.code.sections[function.section];
-            let range = function.start..function.start + function.len;
             let end = placed.start + function.len;
-            for relocation in core_in(&section.info.core, &range) {
+            for relocation in section.info.core_in(&function.range()) {
                 let slot = relocation.insn as usize - function.start;
                 let at = placed.start + slot;
                 let failed = |detail: String| LinkError::Core {
@@ -233,13 +148,7 @@ impl Linker<'_> {
         for placed in &layout.functions {
             let function = &self.object.code.functions[placed.function];
             let section = &self.object.code.sections[function.section];
-            let from = section
-                .relocations
-                .partition_point(|&(slot, _)| slot < function.start);
-            for &(slot, index) in &section.relocations[from..] {
-                if slot >= function.start + function.len {
-                    break;
-                }
+            for &(slot, index) in section.relocations_in(&function.range()) {
                 let at = At {
                     function: &function.name,
                     slot: slot - function.start,
@@ -448,64 +357,6 @@ impl Linker<'_> {
         }
     }
 
-    /// Collects what `.BTF.ext` says about the code.
-    fn describe(&mut self, layout: &Layout) {
-        let mut functions = Vec::new();
-        let mut lines = Vec::new();
-        let mut every_function_is_described = true;
-        let mut every_function_has_lines = true;
-        for &Placed { function, start } in &layout.functions {
-            let function = &self.object.code.functions[function];
-            let info = &self.object.code.sections[function.section].info;
-            let first = function.start as u32;
-            let end = first + function.len as u32;
-
-            match info
-                .functions
-                .binary_search_by_key(&first, |record| record.insn)
-            {
-                Ok(index) => {
-                    functions.extend_from_slice(&(start as u32).to_le_bytes());
-                    functions.extend_from_slice(&info.functions[index].type_id.to_le_bytes());
-                }
-                Err(_) => every_function_is_described = false,
-            }
-            let from = info.lines.partition_point(|record| record.insn < first);
-            let to = info.lines.partition_point(|record| record.insn < end);
-            let own = &info.lines[from..to.max(from)];
-            every_function_has_lines &= own.first().is_some_and(|record| record.insn == first);
-            lines.extend(own.iter().map(|record| LineInfo {
-                insn: start as u32 + record.insn - first,
-                ..*record
-            }));
-        }
-        // The kernel wants strictly ascending records, and refuses the load without.
-        lines.dedup_by_key(|record| record.insn);
-        if every_function_is_described {
-            self.out.func_info = Some(RawInfo {
-                record_size: 8,
-                bytes: functions,
-            });
-        }
-        if every_function_has_lines {
-            let bytes = lines.iter().flat_map(|record| {
-                [
-                    record.insn,
-                    record.file,
-                    record.text,
-                    record.line_and_column,
-                ]
-                .into_iter()
-                .flat_map(u32::to_le_bytes)
-            });
-            self.out.line_info = Some(RawInfo {
-                record_size: 16,
-                bytes: bytes.collect(),
-            });
-        }
-        self.out.lines = Lines::new(lines, self.object.btf.as_ref());
-    }
-
     fn finish(mut self) -> Linked {
         let kconfig = self
             .object
@@ -543,11 +394,4 @@ fn with_slots(object: &Object, maps: BTreeSet<usize>) -> Vec<usize> {
         }
     }
     all.into_iter().collect()
-}
-
-/// The relocations in a range of slots.
-fn core_in<'b>(all: &'b [CoreRelocation], range: &std::ops::Range<usize>) -> &'b [CoreRelocation] {
-    let from = all.partition_point(|relocation| (relocation.insn as usize) < range.start);
-    let to = all.partition_point(|relocation| (relocation.insn as usize) < range.end);
-    &all[from..to.max(from)]
 }

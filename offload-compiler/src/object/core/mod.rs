@@ -204,22 +204,14 @@ impl<'a> Resolver<'a> {
         if let Some(known) = self.candidates.get(&type_id) {
             return Ok(known.clone());
         }
-        let name = self.local.name(type_id);
-        if name.is_empty() {
+        if self.local.name(type_id).is_empty() {
             return Err(Failure::Bad(
                 "its type has no name to look for in the kernel".to_owned(),
             ));
         }
-        let name = essential(name);
-        let kind = self.local.kind(type_id);
-        let search = |btf: &'a Btf| -> Vec<(&'a Btf, u32)> {
-            btf.candidates(name)
-                .filter(|&id| same_kind(kind, btf.kind(id)))
-                .map(|id| (btf, id))
-                .collect()
-        };
+        let search = |btf: &'a Btf| candidates(self.local, type_id, btf).map(move |id| (btf, id));
         let kernel = self.environment.kernel_btf.ok_or(Failure::NoKernelBtf)?;
-        let mut found = search(kernel);
+        let mut found: Vec<(&'a Btf, u32)> = search(kernel).collect();
         if found.is_empty() {
             for module in self.environment.modules {
                 found.extend(search(module.btf));
@@ -228,6 +220,19 @@ impl<'a> Resolver<'a> {
         self.candidates.insert(type_id, found.clone());
         Ok(found)
     }
+}
+
+/// The types of a kernel, or of a module without the kernel's, that may stand for a type of the object: those of
+/// the same name, flavors aside, and kind.
+pub(super) fn candidates<'a>(
+    local: &'a Btf,
+    type_id: u32,
+    kernel: &'a Btf,
+) -> impl Iterator<Item = u32> + 'a {
+    let kind = local.kind(type_id);
+    kernel
+        .candidates(essential(local.name(type_id)))
+        .filter(move |&id| same_kind(kind, kernel.kind(id)))
 }
 
 /// Kinds are compatible if equal, or if both are enumerations of whatever width.

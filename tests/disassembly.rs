@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::process::Command;
 
-use generic_fallback::load::Loader;
+use generic_fallback::load::{Binding, Loader};
 use kernel::bpf::program::{ATTACH_XDP, Program, ProgramSpec, XDP};
 use offload_compiler::isa::{Insn, assemble, text};
 use offload_compiler::object::{Object, ProgramKind};
@@ -229,7 +229,7 @@ fn the_corpus_reads_as_bpftool_prints_it() {
                 continue;
             }
             let loader = Loader::for_trial(&object, &name);
-            let loaded = loader.load(index, None).expect("the corpus loads");
+            let loaded = loader.load(index, Binding::None).expect("the corpus loads");
             let insns = Insn::read_all(&loaded.program.xlated().expect("the kernel's code"));
             let ours = code_lines(&text::listing(&insns, &bpftool, true));
             let id = loaded.id.to_string();

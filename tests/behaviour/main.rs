@@ -8,7 +8,7 @@ mod packets;
 mod rewriting;
 mod steering;
 
-use generic_fallback::load::{Loaded, Loader};
+use generic_fallback::load::{Binding, Loaded, Loader};
 use kernel::bpf::map::Map;
 use kernel::bpf::test_run::{TestRun, TestRunResult};
 use offload_compiler::object::Object;
@@ -37,7 +37,11 @@ impl Sample {
     }
 
     fn of(name: &str, object: &Object, program: usize) -> Self {
-        Self(Loader::new(object, name, None).load(program, None).unwrap())
+        Self(
+            Loader::new(object, name, None)
+                .load(program, Binding::None)
+                .unwrap(),
+        )
     }
 
     fn run(&self, packet: &[u8]) -> TestRunResult {

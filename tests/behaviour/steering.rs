@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use generic_fallback::load::Loader;
+use generic_fallback::load::{Binding, Loader};
 use offload_compiler::object::GlobalValue;
 
 use crate::packets::{tcp, udp, unknown};
@@ -71,7 +71,7 @@ fn tail_call_reaches_the_program_in_the_slot() {
     let object = read("tail_call");
     let loader = Loader::new(&object, "tail_call", Some(bpffs.path().into()));
     let entry = object.program_named("entry").unwrap();
-    let sample = Sample(loader.load(entry, None).unwrap());
+    let sample = Sample(loader.load(entry, Binding::None).unwrap());
     assert_eq!(sample.verdict(&udp(9)), PASS);
     assert_eq!(sample.repeat(&unknown(64), 2).verdict, PASS);
     assert_eq!(sample.count_of_all_cpus("reached", 0, 8, 0), 1);

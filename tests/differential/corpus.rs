@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use generic_fallback::load::{Loaded as OnKernel, Loader};
+use generic_fallback::load::{Binding, Loaded as OnKernel, Loader};
 use kernel::bpf::map::ANY;
 use kernel::bpf::test_run::TestRun;
 use offload_compiler::interp::{Fixed, Limits, Loaded as Interpreted, Machine, MapKind, XdpInput};
@@ -87,7 +87,7 @@ impl Both {
     fn load(name: &str, object: Object, program: usize, cpu: u32, cpus: u32) -> Self {
         let loader = Loader::for_trial(&object, name);
         let kernel = loader
-            .load(program, None)
+            .load(program, Binding::None)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let limits = Limits {
             cpus,

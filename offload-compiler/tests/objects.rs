@@ -6,7 +6,7 @@ use offload_compiler::isa::Insn;
 use offload_compiler::object::btf::{Btf, BtfFeatures, Kind, TypeBody};
 use offload_compiler::object::{
     Environment, GlobalError, GlobalValue, LinkError, Linked, MapContent, MapDef, MapOrigin,
-    ModuleBtf, Object, ObjectError, PatchTarget, ProgramKind, SlotTarget, map_kind,
+    ModuleBtf, Object, ObjectError, PatchTarget, ProgramKind, RawInfo, SlotTarget, map_kind,
 };
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -148,7 +148,7 @@ fn subprograms_follow_the_program_and_calls_reach_their_first_instruction() {
         }
     }
     assert_eq!(calls, 3);
-    assert_eq!(linked.func_info.as_ref().map(|info| info.count()), Some(3));
+    assert_eq!(linked.func_info.as_ref().map(RawInfo::count), Some(3));
     // The kernel refuses line information that does not start every function.
     let lines = linked.line_info.as_ref().expect("it has lines");
     let slots: Vec<usize> = lines

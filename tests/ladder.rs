@@ -1024,6 +1024,56 @@ fn an_interface_answers_to_its_alternative_names() {
 }
 
 #[test]
+fn the_programs_behind_a_libxdp_dispatcher_are_shown() {
+    if !require_root() {
+        return;
+    }
+    let netns = Netns::new("l-libxdp");
+    netns.veth("v0", "v1");
+    let bpffs = Bpffs::mount();
+    // What libxdp makes, without the dispatching itself, which not every kernel can load.
+    let named = |name| {
+        Program::load(&ProgramSpec {
+            name,
+            ..ProgramSpec::pass(None)
+        })
+    };
+    let dispatcher = named("xdp_dispatcher").expect("it loads");
+    let ifindex = netns.inside(|| {
+        let mut route = Route::open().expect("a socket");
+        let ifindex = route.link_by_name("v0").expect("v0").ifindex;
+        route
+            .set_xdp(&XdpRequest {
+                ifindex,
+                program: Some(dispatcher.as_fd()),
+                mode: Some(Mode::Native),
+                expected: Expected::Nothing,
+            })
+            .expect("it attaches");
+        ifindex
+    });
+    let id = dispatcher.info().expect("info").id;
+    let folder = bpffs.path().join(format!("xdp/dispatch-{ifindex}-{id}"));
+    std::fs::create_dir_all(&folder).expect("bpffs has folders");
+    for (number, name) in ["first", "second"].into_iter().enumerate() {
+        let program = named(name).expect("it loads");
+        program
+            .pin(&folder.join(format!("prog{number}-prog")))
+            .expect("it pins");
+    }
+    let status = run(&netns, &["status", "v0", "--json"]).json();
+    let behind = &status["interfaces"][0]["attached"][0]["behind_dispatcher"];
+    let names: Vec<&str> = behind
+        .as_array()
+        .expect("an array")
+        .iter()
+        .filter_map(|component| component["name"].as_str())
+        .collect();
+    assert_eq!(names, ["first", "second"], "{status}");
+    assert!(run(&netns, &["status"]).stdout.contains("second"));
+}
+
+#[test]
 fn every_report_keeps_to_its_schema() {
     if !require_root() {
         return;

@@ -1,12 +1,10 @@
 //! What is attached where, in which mode, held by what: our own attachments and those of others.
 
-use crate::load::DEFAULT_DIR;
+use crate::load;
 use crate::occupant::{self, Holder, Occupant};
 use kernel::bpf::map::{Map, MapKind};
 use kernel::bpf::program::{Program, ProgramInfo, is_orphaned};
 use kernel::netlink::link::{Link, Mode};
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// An interface and what is attached to it.
@@ -137,10 +135,13 @@ fn map(id: u32) -> Option<MapDetails> {
 fn components(ifindex: u32, dispatcher: u32) -> Vec<Component> {
     /// A dispatcher holds at most this many (`MAX_DISPATCHER_ACTIONS`).
     const MOST: u32 = 10;
-    let folder = Path::new(DEFAULT_DIR).join(format!("xdp/dispatch-{ifindex}-{dispatcher}"));
-    if fs::metadata(&folder).is_err() {
+    let name = format!("xdp/dispatch-{ifindex}-{dispatcher}");
+    let folders = load::bpf_mounts()
+        .into_iter()
+        .map(|mount| mount.join(&name));
+    let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else {
         return Vec::new();
-    }
+    };
     (0..MOST)
         .map_while(|number| {
             let pin = folder.join(format!("prog{number}-prog"));

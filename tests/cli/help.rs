@@ -8,7 +8,9 @@ const COMMANDS: [(&str, &[&str]); 3] = [
     ("xdp-probe", &["list", "show", "try", "watch", "drivers"]),
     (
         "xdp-offload",
-        &["check", "attach", "detach", "status", "map"],
+        &[
+            "check", "attach", "detach", "status", "map", "run", "disasm", "cfg",
+        ],
     ),
     ("hw-matrix", &["run", "diff", "list"]),
 ];

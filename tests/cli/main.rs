@@ -4,6 +4,7 @@ mod bad_input;
 mod help;
 mod json;
 mod refused;
+mod run;
 mod unprivileged;
 
 /// Exit codes of all commands.

@@ -1,6 +1,6 @@
 //! The command line: one place for help, man page and completions.
 
-use crate::commands::{attach, check, detach, map, status};
+use crate::commands::{attach, cfg, check, detach, disasm, map, run, status};
 use clap::{ColorChoice, Parser, Subcommand};
 
 /// Runs XDP programs where the NIC runs them best, and says where and why.
@@ -48,6 +48,12 @@ pub enum Command {
     Status(status::Args),
     /// Show and change the maps of attached programs
     Map(map::Args),
+    /// Run a program on the packets of a file
+    Run(run::Args),
+    /// Print a program's instructions in the kernel's text
+    Disasm(disasm::Args),
+    /// Show a program's control flow
+    Cfg(cfg::Args),
     /// Print shell completions
     #[command(hide = true)]
     Completions {

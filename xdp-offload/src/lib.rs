@@ -2,11 +2,14 @@
 
 mod choose;
 pub mod cli;
+mod code;
 pub mod commands;
+mod engine;
 pub mod exit;
 pub mod json;
 mod map_entry;
 mod output;
+mod pcap;
 mod render;
 mod structure;
 mod value;
@@ -56,6 +59,9 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Detach(args) => commands::detach::run(&args),
         Command::Status(args) => commands::status::run(&args),
         Command::Map(args) => commands::map::run(&args),
+        Command::Disasm(args) => commands::disasm::run(&args),
+        Command::Cfg(args) => commands::cfg::run(&args),
+        Command::Run(args) => commands::run::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "xdp-offload", &mut script);

@@ -7,13 +7,14 @@ use petgraph::visit::EdgeRef;
 use super::text::name;
 use super::{BlockId, Cfg, Edge};
 use crate::isa::Code;
+use crate::isa::text::Symbols;
 
 /// Inside of a quoted string.
 fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-pub(super) fn render(cfg: &Cfg, code: &Code) -> String {
+pub(super) fn render(cfg: &Cfg, code: &Code, symbols: &dyn Symbols) -> String {
     let mut out = String::from("digraph cfg {\n  node [shape=box, fontname=monospace];\n");
     out.push_str("  edge [fontname=monospace];\n");
     let node = |function: usize, block: BlockId| format!("f{function}_{}", name(block));
@@ -23,7 +24,7 @@ pub(super) fn render(cfg: &Cfg, code: &Code) -> String {
         for block in function.blocks.node_indices() {
             let mut label = format!("{}\\l", name(block));
             for (slot, instruction) in function.blocks[block].instructions(code) {
-                let _ = write!(label, "{slot:4}: {}\\l", quoted(&instruction.to_string()));
+                let _ = write!(label, "{slot:4}: {}\\l", quoted(&instruction.text(symbols)));
             }
             let _ = writeln!(out, "    {} [label=\"{label}\"];", node(index, block));
         }

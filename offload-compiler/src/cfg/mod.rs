@@ -23,6 +23,7 @@ use std::ops::Range;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
+use crate::isa::text::Symbols;
 use crate::isa::{Code, Condition, Instruction};
 
 pub use build::{CfgError, CfgErrorKind};
@@ -142,18 +143,18 @@ impl Cfg {
     }
 
     /// The graph as text, with each block's instructions.
-    pub fn to_text(&self, code: &Code) -> String {
-        text::render(self, code)
+    pub fn to_text(&self, code: &Code, symbols: &dyn Symbols) -> String {
+        text::render(self, code, symbols)
     }
 
     /// The graph in Graphviz' language.
-    pub fn to_dot(&self, code: &Code) -> String {
-        dot::render(self, code)
+    pub fn to_dot(&self, code: &Code, symbols: &dyn Symbols) -> String {
+        dot::render(self, code, symbols)
     }
 
     /// The graph as a picture.
-    pub fn to_svg(&self, code: &Code) -> String {
-        svg::render(self, code)
+    pub fn to_svg(&self, code: &Code, symbols: &dyn Symbols) -> String {
+        svg::render(self, code, symbols)
     }
 }
 

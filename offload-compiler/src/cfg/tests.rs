@@ -7,6 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::{BlockId, Cfg, CfgErrorKind, LoopKind};
+use crate::isa::text::Plain;
 use crate::isa::{Code, Insn, assemble};
 
 fn graph(source: &str) -> (Code, Cfg) {
@@ -73,9 +74,9 @@ body:
 #[test]
 fn text_dot_and_svg_are_as_committed() {
     let (code, cfg) = graph(SAMPLE);
-    golden("sample.txt.expected", &cfg.to_text(&code));
-    golden("sample.dot.expected", &cfg.to_dot(&code));
-    golden("sample.svg.expected", &cfg.to_svg(&code));
+    golden("sample.txt.expected", &cfg.to_text(&code, &Plain));
+    golden("sample.dot.expected", &cfg.to_dot(&code, &Plain));
+    golden("sample.svg.expected", &cfg.to_svg(&code, &Plain));
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn a_large_graph_is_drawn_in_reasonable_time_and_size() {
     source.push_str("out:\nexit");
     let (code, cfg) = graph(&source);
     assert_eq!(cfg.functions[0].blocks.node_count(), 302);
-    let picture = cfg.to_svg(&code);
+    let picture = cfg.to_svg(&code, &Plain);
     assert_eq!(picture.matches("<rect").count(), 303);
     let size: Vec<u32> = ["width=\"", "height=\""]
         .iter()
@@ -226,7 +227,7 @@ fn hostile_graphs_are_drawn_within_bounds() {
     for source in [far, deep] {
         let (code, cfg) = graph(&(source + "exit"));
         assert!(cfg.functions[0].loops().len() <= 64);
-        let size = cfg.to_svg(&code).len();
+        let size = cfg.to_svg(&code, &Plain).len();
         assert!(size < 8 << 20, "{size} bytes");
     }
 }
@@ -266,9 +267,9 @@ proptest! {
                     }
                 }
             }
-            cfg.to_text(&code);
-            cfg.to_dot(&code);
-            cfg.to_svg(&code);
+            cfg.to_text(&code, &Plain);
+            cfg.to_dot(&code, &Plain);
+            cfg.to_svg(&code, &Plain);
         }
     }
 }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use petgraph::visit::EdgeRef;
 
-use super::{BlockId, Cfg, Function, LoopKind};
+use super::{BlockId, Cfg, LoopKind};
 use crate::isa::Code;
+use crate::isa::text::Symbols;
 
 fn list(blocks: &[BlockId]) -> String {
     let names: Vec<String> = blocks.iter().map(|block| name(*block)).collect();
@@ -17,18 +18,19 @@ pub(super) fn name(block: BlockId) -> String {
     format!("b{}", block.index())
 }
 
-pub(super) fn render(cfg: &Cfg, code: &Code) -> String {
+pub(super) fn render(cfg: &Cfg, code: &Code, symbols: &dyn Symbols) -> String {
     let mut out = String::new();
-    for (index, function) in cfg.functions.iter().enumerate() {
+    for index in 0..cfg.functions.len() {
         if index > 0 {
             out.push('\n');
         }
-        render_function(&mut out, cfg, index, function, code);
+        render_function(&mut out, cfg, index, code, symbols);
     }
     out
 }
 
-fn render_function(out: &mut String, cfg: &Cfg, index: usize, function: &Function, code: &Code) {
+fn render_function(out: &mut String, cfg: &Cfg, index: usize, code: &Code, symbols: &dyn Symbols) {
+    let function = &cfg.functions[index];
     let _ = writeln!(
         out,
         "function {}: instructions {}..{}, {} block{}",
@@ -92,7 +94,7 @@ fn render_function(out: &mut String, cfg: &Cfg, index: usize, function: &Functio
         }
         out.push('\n');
         for (slot, instruction) in function.blocks[block].instructions(code) {
-            let _ = writeln!(out, "  {slot:4}: {instruction}");
+            let _ = writeln!(out, "  {slot:4}: {}", instruction.text(symbols));
         }
         for (target, edge) in function.successors(block) {
             let _ = writeln!(out, "        -> {} {edge}", name(target));

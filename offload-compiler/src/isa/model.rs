@@ -507,10 +507,17 @@ impl Instruction {
     }
 }
 
+impl Instruction {
+    /// The kernel's text, with names.
+    pub fn text(&self, symbols: &dyn super::text::Symbols) -> String {
+        let (first, second) = self.encode();
+        super::text::line(first, second, symbols)
+    }
+}
+
 impl fmt::Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, second) = self.encode();
-        f.write_str(&super::text::line(first, second, &super::text::Plain))
+        f.write_str(&self.text(&super::text::Plain))
     }
 }
 

@@ -1,9 +1,12 @@
 //! The subcommands: one file each.
 
 pub mod attach;
+pub mod cfg;
 pub mod check;
 pub mod detach;
+pub mod disasm;
 pub mod map;
+pub mod run;
 pub mod status;
 
 use crate::exit::{Exit, Failure};

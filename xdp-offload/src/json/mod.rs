@@ -4,6 +4,7 @@ pub mod attach;
 pub mod check;
 pub mod detach;
 pub mod map;
+pub mod run;
 pub mod status;
 
 use generic_fallback::occupant::Holder;
@@ -72,6 +73,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("detach.json", schemars::schema_for!(detach::Report)),
         ("map.json", schemars::schema_for!(map::Report)),
         ("map-list.json", schemars::schema_for!(map::ListReport)),
+        ("run.json", schemars::schema_for!(run::Report)),
         ("status.json", schemars::schema_for!(status::Report)),
     ]
 }

@@ -10,6 +10,7 @@ pub(crate) mod attach;
 pub(crate) mod check;
 pub(crate) mod detach;
 pub(crate) mod map;
+pub(crate) mod run;
 pub(crate) mod status;
 
 use comfy_table::{ContentArrangement, Table, presets};

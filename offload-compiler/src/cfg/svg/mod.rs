@@ -13,6 +13,7 @@ use layout::{Layout, Node};
 use super::text::name;
 use super::{BlockId, Cfg, Edge, Function};
 use crate::isa::Code;
+use crate::isa::text::Symbols;
 
 /// Width of a character of the 12-pixel monospace font, in pixels.
 const CHARACTER: f64 = 7.3;
@@ -45,21 +46,21 @@ fn escaped(text: &str) -> String {
         .replace('"', "&quot;")
 }
 
-fn lines(code: &Code, function: &Function, block: BlockId) -> Vec<String> {
+fn lines(code: &Code, symbols: &dyn Symbols, function: &Function, block: BlockId) -> Vec<String> {
     function.blocks[block]
         .instructions(code)
-        .map(|(slot, instruction)| format!("{slot:4}: {instruction}"))
+        .map(|(slot, instruction)| format!("{slot:4}: {}", instruction.text(symbols)))
         .collect()
 }
 
-pub(super) fn render(cfg: &Cfg, code: &Code) -> String {
+pub(super) fn render(cfg: &Cfg, code: &Code, symbols: &dyn Symbols) -> String {
     let mut body = String::new();
     let (mut x, mut height) = (MARGIN, 0f64);
     for function in &cfg.functions {
         let texts: Vec<Vec<String>> = function
             .blocks
             .node_indices()
-            .map(|block| lines(code, function, block))
+            .map(|block| lines(code, symbols, function, block))
             .collect();
         let nodes: Vec<Node> = texts.iter().map(|lines| size(lines)).collect();
         let edges: Vec<(usize, usize)> = function

@@ -1,0 +1,182 @@
+//! `run`, `disasm` and `cfg`: programs on packets and as text, without a NIC.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tests::{corpus, golden, require_root, tool, workspace};
+
+use crate::code;
+
+/// An Ethernet, IPv4 and UDP packet to a port.
+fn udp(port: u16) -> Vec<u8> {
+    let mut packet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    packet.extend([0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0]);
+    packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+    packet.extend([3, 232]);
+    packet.extend(port.to_be_bytes());
+    packet.extend([0, 8, 0, 0]);
+    packet
+}
+
+/// A pcap file of these packets.
+fn capture(folder: &Path, packets: &[Vec<u8>]) -> PathBuf {
+    let header = [0xa1b2_c3d4u32, 4 << 16 | 2, 0, 0, 65535, 1];
+    let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for packet in packets {
+        let length = packet.len() as u32;
+        bytes.extend(
+            [1, 0, length, length]
+                .iter()
+                .flat_map(|word| word.to_le_bytes()),
+        );
+        bytes.extend(packet);
+    }
+    let path = folder.join("packets.pcap");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn run_tells_each_packets_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets: Vec<Vec<u8>> = (7000..7005).map(udp).collect();
+    let packets = capture(folder.path(), &packets);
+    let object = corpus("verdicts");
+    let arguments = ["run", text(&object), "--packets", text(&packets), "--json"];
+    let output = tool("xdp-offload", arguments);
+    let report: Value = output.expect_code(code::DONE).stdout.parse().unwrap();
+    let schema = workspace().join("xdp-offload/schemas/run.json");
+    let schema: Value = fs::read_to_string(schema).unwrap().parse().unwrap();
+    jsonschema::validate(&schema, &report).unwrap();
+    let verdicts: Vec<&Value> = report["packets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|packet| &packet["verdict"])
+        .collect();
+    assert_eq!(verdicts, [0, 1, 2, 3, 4]);
+    assert_eq!(report["packets"][4]["redirect"], "interface 1");
+}
+
+#[test]
+fn the_interpreter_and_the_kernel_agree_on_filled_maps() {
+    if !require_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let packets = capture(folder.path(), &[udp(53), udp(54)]);
+    let rules = folder.path().join("rules.json");
+    let rule = json!([{
+        "key": {"port": 53, "protocol": 17, "unused": 0},
+        "value": {"verdict": 1, "unused": 0, "packets": 0},
+    }]);
+    fs::write(&rules, rule.to_string()).unwrap();
+    let left = folder.path().join("left.pcap");
+    let object = corpus("firewall");
+    let map = format!("rules={}", rules.display());
+    let output = tool(
+        "xdp-offload",
+        [
+            "run",
+            text(&object),
+            "--packets",
+            text(&packets),
+            "--compare",
+            "interp,kernel",
+            "--map",
+            &map,
+            "--out",
+            text(&left),
+        ],
+    );
+    let stdout = &output.expect_code(code::DONE).stdout;
+    assert!(
+        stdout.contains("interp = kernel: 2 packets; XDP_DROP 1, XDP_PASS 1"),
+        "{stdout}"
+    );
+    let left = fs::read(left).unwrap();
+    assert_eq!(left[24 + 16..], udp(54), "what passed is in the file");
+}
+
+#[test]
+fn a_program_that_reads_past_the_packet_stops_at_its_source_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut short = udp(53);
+    short.truncate(12);
+    let packets = capture(folder.path(), &[udp(53), short]);
+    let object = corpus("bad/no_bounds_check");
+    let arguments = ["run", text(&object), "--packets", text(&packets)];
+    let output = tool("xdp-offload", arguments);
+    let stderr = &output.expect_code(code::NO).stderr;
+    for part in [
+        "packet 2: 'no_bounds_check' stops at instruction",
+        "no_bounds_check.bpf.c:",
+        "at packet+12, outside 0..12",
+    ] {
+        assert!(stderr.contains(part), "{part:?} is not in\n{stderr}");
+    }
+}
+
+#[test]
+fn what_is_no_packet_file_or_no_map_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets = capture(folder.path(), &[udp(53)]);
+    let object = corpus("firewall");
+    let refused = |arguments: &[&str], message: &str| {
+        let all = [&["run", text(&object), "--packets"], arguments].concat();
+        let output = tool("xdp-offload", all);
+        let stderr = &output.expect_code(code::USAGE).stderr;
+        assert!(stderr.contains(message), "{message:?} is not in\n{stderr}");
+    };
+    refused(&[text(&object)], "it does not begin as a pcap file does");
+    refused(&["/no/such/file"], "cannot read /no/such/file");
+    let packets = text(&packets);
+    refused(&[packets, "--map", "rules"], "it is not NAME=FILE");
+    refused(
+        &[packets, "--map", "nomap=x"],
+        "the object's maps are rules",
+    );
+    refused(
+        &[packets, "--compare", "interp"],
+        "two engines are compared",
+    );
+}
+
+#[test]
+fn code_is_shown_as_text_and_as_a_graph() {
+    let object = corpus("subprograms");
+    let shown = |arguments: &[&str]| {
+        let output = tool("xdp-offload", [arguments, &[text(&object)]].concat());
+        output.expect_code(code::DONE).stdout.clone()
+    };
+    golden("code/disasm", &shown(&["disasm", "--opcodes"]));
+    golden("code/cfg", &shown(&["cfg"]));
+    golden("code/cfg.dot", &shown(&["cfg", "--format", "dot"]));
+    golden("code/cfg.svg", &shown(&["cfg", "--format", "svg"]));
+}
+
+#[test]
+fn plain_instructions_are_read_with_raw() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("two.bpf");
+    fs::write(
+        &file,
+        [0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0],
+    )
+    .unwrap();
+    let output = tool("xdp-offload", ["disasm", "--raw", text(&file)]);
+    let stdout = &output.expect_code(code::DONE).stdout;
+    assert_eq!(stdout, "two:\n   0: (b7) r0 = 2\n   1: (95) exit\n");
+    fs::write(&file, [0xb7, 0, 0, 0, 2, 0, 0, 0]).unwrap();
+    let output = tool("xdp-offload", ["cfg", "--raw", text(&file)]);
+    let stderr = &output.expect_code(code::NO).stderr;
+    assert!(
+        stderr.contains("instruction 0: the function ends without exit or goto"),
+        "{stderr}"
+    );
+}

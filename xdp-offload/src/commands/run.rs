@@ -1,0 +1,252 @@
+//! `run`: a program on the packets of a file.
+
+use crate::choose::Selection;
+use crate::engine::{Engine, Kind, Ran};
+use crate::exit::{Exit, Failure};
+use crate::json::run::{Packet as PacketReport, Report};
+use crate::pcap::{Capture, Packet};
+use crate::value::Shape;
+use crate::{output, render};
+use generic_fallback::load::Loader;
+use kernel::bpf::test_run::verdict_name;
+use offload_compiler::object::Object;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Run a program on the packets of a file and tell each one's verdict
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A map's file holds a list of {\"key\": .., \"value\": ..}, or what `xdp-offload map NAME dump --json` prints.\n\
+    Clocks show the packets' times in the interpreter.\n\n\
+    Examples:\n  \
+    xdp-offload run filter.bpf.o --packets traffic.pcap\n  \
+    xdp-offload run filter.bpf.o --packets traffic.pcap --map rules=rules.json --out passed.pcap\n  \
+    xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,kernel"
+)]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+
+    /// The packets: a pcap file of Ethernet packets
+    #[arg(long, value_name = "FILE")]
+    packets: PathBuf,
+
+    /// What runs the program
+    #[arg(long, value_enum, default_value_t = Kind::Interp)]
+    engine: Kind,
+
+    /// Run both engines and stop at the first packet that they disagree about
+    #[arg(long, value_name = "A,B", conflicts_with = "engine")]
+    compare: Option<Pair>,
+
+    /// Fill a map before the first packet
+    #[arg(long, value_name = "NAME=FILE")]
+    map: Vec<String>,
+
+    /// Write the packets that pass, are sent back or redirected, as the program left them
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Two engines to compare.
+#[derive(Debug, Clone, Copy)]
+struct Pair(Kind, Kind);
+
+impl std::str::FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, second) = text.split_once(',').ok_or("two engines are compared")?;
+        let kind = |name| <Kind as clap::ValueEnum>::from_str(name, false);
+        Ok(Self(kind(first)?, kind(second)?))
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let mut object = args.selection.read()?;
+    let program = args.selection.one(&mut object)?;
+    let name = args.selection.object_name();
+    let loader = Loader::for_trial(&object, &name);
+    let capture = Capture::read(&args.packets)?;
+    let kinds = match args.compare {
+        None => vec![args.engine],
+        Some(Pair(first, second)) => vec![first, second],
+    };
+    let mut engines = Vec::with_capacity(kinds.len());
+    for &kind in &kinds {
+        engines.push(Engine::load(kind, &object, &loader, program)?);
+    }
+    for assignment in &args.map {
+        fill(&object, assignment, &mut engines)?;
+    }
+
+    let mut report = Report {
+        schema: "xdp-offload/run/v1",
+        program: object.programs[program].name.clone(),
+        engines: kinds.iter().map(|kind| kind.name()).collect(),
+        packets: Vec::with_capacity(capture.packets.len()),
+        verdicts: BTreeMap::new(),
+    };
+    let mut left = Vec::new();
+    for (index, packet) in capture.packets.iter().enumerate() {
+        let ran = run_on(&mut engines, &kinds, index + 1, packet, &capture)?;
+        let its = describe(index + 1, packet, &ran);
+        *report.verdicts.entry(its.verdict_name.clone()).or_default() += 1;
+        report.packets.push(its);
+        // XDP_PASS, XDP_TX, XDP_REDIRECT
+        if (2..=4).contains(&ran.verdict) {
+            left.push(Packet {
+                bytes: ran.packet,
+                ..*packet
+            });
+        }
+    }
+    if let Some(out) = &args.out {
+        capture.with(left).write(out)?;
+    }
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&render::run::report(&report))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Runs all engines on a packet: they have to agree.
+fn run_on(
+    engines: &mut [Engine<'_>],
+    kinds: &[Kind],
+    number: usize,
+    packet: &Packet,
+    capture: &Capture,
+) -> Result<Ran, Failure> {
+    let time = capture.time_ns(packet);
+    let mut all = Vec::with_capacity(engines.len());
+    for engine in engines {
+        let ran = engine.run(&packet.bytes, time).map_err(|failure| Failure {
+            what: format!("packet {number}: {}", failure.what),
+            ..failure
+        })?;
+        all.push(ran);
+    }
+    if let [first, second] = all.as_slice()
+        && let Some(difference) = difference(first, second)
+    {
+        let (one, other) = (kinds[0].name(), kinds[1].name());
+        return Err(Failure::new(
+            Exit::No,
+            format!("packet {number}: {one} and {other} do not do the same"),
+        )
+        .because(difference)
+        .remedy("programs that ask for time, random numbers or the CPU may differ; else it is a bug of ours"));
+    }
+    Ok(all.swap_remove(0))
+}
+
+fn difference(first: &Ran, second: &Ran) -> Option<String> {
+    if first.verdict != second.verdict {
+        return Some(format!(
+            "the verdicts are {} and {}",
+            name_of(first.verdict),
+            name_of(second.verdict)
+        ));
+    }
+    if first.packet.len() != second.packet.len() {
+        return Some(format!(
+            "the packet has {} and {} bytes afterwards",
+            first.packet.len(),
+            second.packet.len()
+        ));
+    }
+    let at = (first.packet.iter().zip(&second.packet)).position(|(one, other)| one != other)?;
+    Some(format!(
+        "byte {at} is 0x{:02x} and 0x{:02x} afterwards",
+        first.packet[at], second.packet[at]
+    ))
+}
+
+fn name_of(verdict: u32) -> String {
+    verdict_name(verdict).map_or_else(|| format!("invalid ({verdict})"), str::to_owned)
+}
+
+fn describe(number: usize, packet: &Packet, ran: &Ran) -> PacketReport {
+    PacketReport {
+        number,
+        verdict: ran.verdict,
+        verdict_name: name_of(ran.verdict),
+        length: packet.bytes.len(),
+        length_after: ran.packet.len(),
+        changed: packet.bytes != ran.packet,
+        redirect: ran.redirect.clone(),
+        instructions: ran.instructions,
+        nanoseconds: ran.nanoseconds,
+    }
+}
+
+/// Fills a map of every engine by `NAME=FILE`.
+fn fill(object: &Object, assignment: &str, engines: &mut [Engine<'_>]) -> Result<(), Failure> {
+    let failure = |why: String| {
+        Failure::new(Exit::Usage, format!("cannot fill a map by '{assignment}'")).because(why)
+    };
+    let (name, file) = assignment
+        .split_once('=')
+        .ok_or_else(|| failure("it is not NAME=FILE".to_owned()))?;
+    let index = object.map_named(name).ok_or_else(|| {
+        let names: Vec<&str> = object.maps.iter().map(|map| map.name.as_str()).collect();
+        failure(format!("the object's maps are {}", names.join(", ")))
+    })?;
+    let def = &object.maps[index];
+    let shape = |size: u32, type_id: u32| Shape {
+        size: size as usize,
+        btf: object
+            .btf()
+            .filter(|_| type_id != 0)
+            .map(|btf| (btf, type_id)),
+    };
+    let (keys, values) = (
+        shape(def.key_size, def.key_type_id),
+        shape(def.value_size, def.value_type_id),
+    );
+    for (number, entry) in entries(Path::new(file))
+        .map_err(&failure)?
+        .iter()
+        .enumerate()
+    {
+        let at = |why: String| failure(format!("entry {}: {why}", number + 1));
+        let part = |name: &str, shape: &Shape<'_>| {
+            let value = entry
+                .get(name)
+                .ok_or_else(|| at(format!("it has no \"{name}\"")))?;
+            shape.encode(value).map_err(|error| at(error.to_string()))
+        };
+        let key = part("key", &keys)?;
+        let value = part("value", &values)?;
+        for engine in &mut *engines {
+            if !engine.fill(object, index, &key, &value).map_err(at)? {
+                return Err(failure("the program does not use that map".to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A list of entries, or a report that holds one.
+fn entries(path: &Path) -> Result<Vec<Value>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    match value {
+        Value::Array(entries) => Ok(entries),
+        Value::Object(mut report) => match report.remove("entries") {
+            Some(Value::Array(entries)) => Ok(entries),
+            _ => Err("it holds no list of entries".to_owned()),
+        },
+        _ => Err("it holds no list of entries".to_owned()),
+    }
+}

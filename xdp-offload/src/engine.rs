@@ -1,7 +1,7 @@
 //! What runs a program on packets: the interpreter, or the kernel's test run.
 
 use crate::exit::{Exit, Failure};
-use generic_fallback::load::{Loaded as OnKernel, Loader};
+use generic_fallback::load::{Binding, Loaded as OnKernel, Loader};
 use kernel::bpf::map::ANY;
 use kernel::bpf::test_run::TestRun;
 use offload_compiler::interp::{Fixed, Limits, Loaded, Machine, Redirect, XdpInput, XdpRun};
@@ -77,7 +77,7 @@ impl<'a> Engine<'a> {
                 })
             }
             Kind::Kernel => {
-                let loaded = loader.load(program, None).map_err(|error| {
+                let loaded = loader.load(program, Binding::None).map_err(|error| {
                     let failure = Failure::new(Exit::No, format!("the kernel refuses '{name}'"))
                         .because(&error);
                     if error.is_permission() {

@@ -114,7 +114,10 @@ impl Context<'_> {
                 },
                 None,
             ),
-            LoadError::Link { .. } | LoadError::FillMap { .. } | LoadError::Pin { .. } => (
+            LoadError::Link { .. }
+            | LoadError::FillMap { .. }
+            | LoadError::Unreadable { .. }
+            | LoadError::Pin { .. } => (
                 Explanation {
                     reason: error.to_string(),
                     remedy: None,

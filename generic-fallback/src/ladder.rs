@@ -145,13 +145,8 @@ impl<'a> Ladder<'a> {
     }
 
     /// Ends with everything left as it is now: attachments, and the pins of programs that are attached.
-    pub fn keep(self) {
-        let Self { held, shared, .. } = self;
-        // Shared loads are one value, whose pins stay as soon as one interface holds.
-        drop(shared);
-        for held in held {
-            held.loaded.keep_pins();
-        }
+    pub fn keep(self) -> Result<(), LoadError> {
+        self.held.iter().try_for_each(|held| held.loaded.settle())
     }
 
     fn needs(&self) -> Needs {

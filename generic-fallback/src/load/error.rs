@@ -66,6 +66,14 @@ pub enum LoadError {
         /// The program.
         program: String,
     },
+    /// The kernel took the program and tells nothing about it.
+    #[error("cannot read back program '{program}': {source}")]
+    Unreadable {
+        /// The program.
+        program: String,
+        /// What the kernel said.
+        source: kernel::Error,
+    },
     /// The kernel refused the program.
     #[error(transparent)]
     Program(Box<RefusedProgram>),
@@ -93,7 +101,9 @@ impl LoadError {
     /// What the kernel answered, where it was asked.
     pub fn kernel(&self) -> Option<&kernel::Error> {
         match self {
-            Self::CreateMap { source, .. } | Self::FillMap { source, .. } => Some(source),
+            Self::CreateMap { source, .. }
+            | Self::FillMap { source, .. }
+            | Self::Unreadable { source, .. } => Some(source),
             Self::Program(refused) => Some(&refused.source),
             Self::Link { .. }
             | Self::PinnedMapDiffers { .. }

@@ -7,7 +7,7 @@ use super::pins::{DEFAULT_DIR, Pins};
 use kernel::bpf::btf::Btf;
 use kernel::bpf::map::{ANY, Map, MapBtf, MapInfo, MapKind, MapSpec};
 use offload_compiler::object::{MapContent, MapDef};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 /// `map_flags`: a numa node is given (include/uapi/linux/bpf.h).
@@ -26,6 +26,18 @@ pub struct LoadedMap {
     pub pin: Option<PathBuf>,
     /// Whether it was pinned before, with what it holds.
     pub reused: bool,
+}
+
+impl LoadedMap {
+    /// Puts a descriptor into a slot.
+    pub(super) fn put(&self, slot: u32, fd: BorrowedFd<'_>) -> Result<(), LoadError> {
+        self.map
+            .update_fd(&slot.to_ne_bytes(), fd)
+            .map_err(|source| LoadError::FillMap {
+                map: self.name.clone(),
+                source,
+            })
+    }
 }
 
 /// What the maps of one load have in common.

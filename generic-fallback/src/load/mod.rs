@@ -3,11 +3,13 @@
 //! Everything is owned by [`Loaded`] and goes when it is dropped, except what an attachment or a pin
 //! keeps.
 
+mod closure;
 mod environment;
 mod error;
 mod map_rules;
 mod maps;
 mod pins;
+mod program;
 
 pub use error::{LoadError, RefusedProgram};
 pub use maps::LoadedMap;
@@ -15,18 +17,17 @@ pub use pins::DEFAULT_DIR;
 use pins::Pins;
 pub(crate) use pins::mounts as bpf_mounts;
 
-use crate::verifier_log::Finding;
+use closure::{Closure, slots};
 use environment::RunningKernel;
 use kernel::bpf::btf::Btf;
-use kernel::bpf::program::{InfoRecords, Program, ProgramSpec, XDP_DEV_BOUND_ONLY};
+use kernel::bpf::program::{Program, XDP_DEV_BOUND_ONLY};
 use kernel::host::KernelRelease;
-use offload_compiler::object::{
-    Linked, MapContent, Object, PatchTarget, ProgramKind, RawInfo, Requirements, SlotTarget,
-    map_kind,
-};
+use kernel::{Errno, Operation, Refusal};
+use offload_compiler::object::btf::BtfFeatures;
+use offload_compiler::object::{Linked, Object, SlotTarget, map_kind};
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What a program is bound to.
@@ -78,14 +79,28 @@ pub struct Loaded {
     pub maps: Vec<LoadedMap>,
     /// Pins that were made; they go with this value unless kept.
     pins: RefCell<Pins>,
+    late: Vec<LateSlot>,
     /// Programs in slots of program arrays; the arrays hold them.
     _others: Vec<Program>,
 }
 
+/// An entry of a program array that another program may be using.
+#[derive(Debug)]
+struct LateSlot {
+    /// Index into [`Loaded::maps`].
+    map: usize,
+    slot: u32,
+    fd: OwnedFd,
+}
+
 impl Loaded {
-    /// Leaves the pins that were made where they are.
-    pub fn keep_pins(&self) {
+    /// Ends the attach: fills the slots of program arrays that were pinned before, which the program replaced may have
+    /// been using until now, and leaves the pins that were made where they are.
+    pub fn settle(&self) -> Result<(), LoadError> {
         self.pins.borrow_mut().keep();
+        self.late
+            .iter()
+            .try_for_each(|late| self.maps[late.map].put(late.slot, late.fd.as_fd()))
     }
 }
 
@@ -136,7 +151,7 @@ impl<'a> Loader<'a> {
             .with_modules_for(self.object, program)
             .with(|environment| self.object.link(program, environment))
             .map_err(|source| LoadError::Link {
-                program: self.program_name(program),
+                program: program_name(self.object, program),
                 source,
             })
     }
@@ -146,7 +161,7 @@ impl<'a> Loader<'a> {
     /// # Panics
     /// Never: what is linked is loaded.
     pub fn load(&self, program: usize, binding: Binding) -> Result<Loaded, LoadError> {
-        let closure = self.link_closure(program)?;
+        let closure = Closure::of(self.object, program)?;
         self.check_program_arrays(program, &closure)?;
 
         let context = maps::Context {
@@ -168,69 +183,32 @@ impl<'a> Loader<'a> {
             maps.insert(index, context.obtain(def, kconfig, &mut pins)?);
         }
         let mut programs = BTreeMap::new();
-        for (&index, linked) in &closure.programs {
-            let loaded = self.load_one(index, linked, &closure, &maps, binding)?;
+        for &index in closure.programs.keys() {
+            let loaded = program::load(self.object, index, &closure, &maps, self.btf(), binding)?;
             programs.insert(index, loaded);
         }
-        self.fill_slots(&maps, &programs)?;
+        let late = self.fill_slots(&maps, &programs)?;
 
-        let program = programs
+        let main = programs
             .remove(&program)
             .expect("the closure holds the program it was made for");
-        let id = program
-            .info()
-            .map_err(|source| self.refused(0, binding, source, None))?
-            .id;
+        let id = match main.info() {
+            Ok(info) => info.id,
+            Err(source) => {
+                return Err(LoadError::Unreadable {
+                    program: program_name(self.object, program),
+                    source,
+                });
+            }
+        };
         Ok(Loaded {
-            program,
+            program: main,
             id,
             maps: maps.into_values().collect(),
             pins: RefCell::new(pins),
+            late,
             _others: programs.into_values().collect(),
         })
-    }
-
-    /// Links the program and every program that sits in a slot of a map in use.
-    fn link_closure(&self, program: usize) -> Result<Closure, LoadError> {
-        let mut wanted = vec![program];
-        let mut asked = Requirements::default();
-        let mut kernel = RunningKernel::default();
-        let mut closure = Closure::default();
-        while let Some(index) = wanted.pop() {
-            if closure.programs.contains_key(&index) {
-                continue;
-            }
-            let needs = union(asked, self.object.requirements(index));
-            if needs != asked || closure.programs.is_empty() {
-                asked = needs;
-                kernel = RunningKernel::collect(needs);
-            }
-            kernel = kernel.with_modules_for(self.object, index);
-            let linked = kernel
-                .with(|environment| self.object.link(index, environment))
-                .map_err(|source| LoadError::Link {
-                    program: self.program_name(index),
-                    source,
-                })?;
-            for &module in &linked.modules {
-                let name = kernel.module_name(module).unwrap_or_default().to_owned();
-                closure.modules.insert((index, module), name);
-            }
-            let mut maps = linked.maps.clone();
-            while let Some(map) = maps.pop() {
-                if !closure.maps.insert(map) {
-                    continue;
-                }
-                for &(_, target) in slots(&self.object.maps[map].content) {
-                    match target {
-                        SlotTarget::Map(map) => maps.push(map),
-                        SlotTarget::Program(program) => wanted.push(program),
-                    }
-                }
-            }
-            closure.programs.insert(index, linked);
-        }
-        Ok(closure)
     }
 
     /// The kernel empties a program array when no descriptor and no pin of it is left, whoever else
@@ -252,89 +230,47 @@ impl<'a> Loader<'a> {
             None => Ok(()),
             Some(def) => Err(LoadError::NeedsPin {
                 map: def.name.clone(),
-                program: self.program_name(program),
+                program: program_name(self.object, program),
             }),
         }
     }
 
-    fn load_one(
-        &self,
-        index: usize,
-        linked: &Linked,
-        closure: &Closure,
-        maps: &BTreeMap<usize, LoadedMap>,
-        binding: Binding,
-    ) -> Result<Program, LoadError> {
-        let refused = |source| self.refused(index, binding, source, Some(linked));
-        let program = &self.object.programs[index];
-        let modules = open_modules(index, closure).map_err(refused)?;
-        let insns = linked.with_fds(|target| match target {
-            PatchTarget::Map { map } | PatchTarget::MapValue { map, .. } => maps
-                .get(&map)
-                .map_or(-1, |loaded| loaded.map.as_fd().as_raw_fd()),
-            PatchTarget::ModuleBtf { module } => modules
-                .get(&module)
-                .map_or(-1, |btf| btf.as_fd().as_raw_fd()),
-        });
-        // The load's fd_array starts at index 1: kernel calls use 0 for the kernel itself, and what stands
-        // in that place is not looked at.
-        let mut fd_array: Vec<BorrowedFd<'_>> = Vec::new();
-        for module in &linked.modules {
-            let Some(btf) = modules.get(module) else {
-                continue;
-            };
-            if fd_array.is_empty() {
-                fd_array.push(btf.as_fd());
-            }
-            fd_array.push(btf.as_fd());
-        }
-        let btf = self.btf();
-        Program::load(&ProgramSpec {
-            name: &program.name,
-            kind: program.kind.program_type().unwrap_or(ProgramKind::XDP),
-            expected_attach_type: attach_type(program.kind, KernelRelease::read().version),
-            insns: &insns,
-            license: self.object.license(),
-            flags: program.kind.load_flags() | binding.flags(),
-            ifindex: binding.ifindex(),
-            btf: btf.map(AsFd::as_fd),
-            func_info: btf
-                .map_or_else(InfoRecords::default, |_| records(linked.func_info.as_ref())),
-            line_info: btf
-                .map_or_else(InfoRecords::default, |_| records(linked.line_info.as_ref())),
-            fd_array: &fd_array,
-            ..ProgramSpec::default()
-        })
-        .map_err(refused)
-    }
-
+    /// Puts programs and inner maps where the object says. What a pinned map holds may be in use, so entries of those
+    /// wait until the program is attached.
     fn fill_slots(
         &self,
         maps: &BTreeMap<usize, LoadedMap>,
         programs: &BTreeMap<usize, Program>,
-    ) -> Result<(), LoadError> {
-        for (&index, outer) in maps {
-            // What a pinned map holds already is its user's.
-            if outer.reused && self.object.maps[index].kind != map_kind::PROG_ARRAY {
-                continue;
-            }
-            for &(slot, target) in slots(&self.object.maps[index].content) {
+    ) -> Result<Vec<LateSlot>, LoadError> {
+        let mut late = Vec::new();
+        for (position, (&index, outer)) in maps.iter().enumerate() {
+            let def = &self.object.maps[index];
+            for &(slot, target) in slots(&def.content) {
                 let fd = match target {
                     SlotTarget::Map(map) => maps.get(&map).map(|inner| inner.map.as_fd()),
                     SlotTarget::Program(program) => programs.get(&program).map(AsFd::as_fd),
                 };
-                if let Some(fd) = fd {
-                    outer
-                        .map
-                        .update_fd(&slot.to_ne_bytes(), fd)
-                        .map_err(|source| LoadError::FillMap {
-                            map: outer.name.clone(),
-                            source,
-                        })?;
+                let Some(fd) = fd else { continue };
+                if !outer.reused {
+                    outer.put(slot, fd)?;
+                } else if def.kind == map_kind::PROG_ARRAY {
+                    let fd = fd.try_clone_to_owned().map_err(|io| LoadError::FillMap {
+                        map: outer.name.clone(),
+                        source: Refusal::new(
+                            Operation::UpdateMap,
+                            Errno(io.raw_os_error().unwrap_or_default()),
+                        )
+                        .into(),
+                    })?;
+                    late.push(LateSlot {
+                        map: position,
+                        slot,
+                        fd,
+                    });
                 }
             }
         }
-        Ok(())
+        Ok(late)
     }
 
     /// The object's BTF, loaded once. A kernel that refuses it gets the program without: what the user
@@ -343,14 +279,12 @@ impl<'a> Loader<'a> {
         self.btf
             .get_or_init(|| {
                 let btf = self.object.btf()?;
-                let newest =
-                    btf.to_kernel_bytes(offload_compiler::object::btf::BtfFeatures::default());
+                let newest = btf.to_kernel_bytes(BtfFeatures::default());
                 Btf::load(&newest)
                     .or_else(|error| {
                         let version = KernelRelease::read().code;
                         tracing::debug!(%error, "BTF refused; again in an older form");
-                        let features =
-                            offload_compiler::object::btf::BtfFeatures::of_kernel(version);
+                        let features = BtfFeatures::of_kernel(version);
                         Btf::load(&btf.to_kernel_bytes(features))
                     })
                     .inspect_err(|error| tracing::debug!(%error, "going on without BTF"))
@@ -358,110 +292,12 @@ impl<'a> Loader<'a> {
             })
             .as_ref()
     }
-
-    fn refused(
-        &self,
-        index: usize,
-        binding: Binding,
-        source: kernel::Error,
-        linked: Option<&Linked>,
-    ) -> LoadError {
-        let log = source
-            .refusal()
-            .and_then(|refusal| refusal.verifier_log.as_deref())
-            .unwrap_or_default();
-        tracing::debug!(program = self.program_name(index), "verifier log:\n{log}");
-        let finding = Finding::of(log);
-        let line = finding
-            .as_ref()
-            .and_then(|finding| linked?.source_line(finding.insn?));
-        let lacks = linked
-            .and_then(|linked| linked.explain_poison(log))
-            .map(|poisoned| poisoned.what.clone());
-        LoadError::Program(Box::new(RefusedProgram {
-            program: self.program_name(index),
-            source,
-            finding,
-            line,
-            binding,
-            lacks,
-        }))
-    }
-
-    fn program_name(&self, index: usize) -> String {
-        self.object
-            .programs
-            .get(index)
-            .map(|program| program.name.clone())
-            .unwrap_or_default()
-    }
 }
 
-/// A program with all that has to be loaded beside it.
-#[derive(Default)]
-struct Closure {
-    programs: BTreeMap<usize, Linked>,
-    maps: BTreeSet<usize>,
-    /// Names of the modules whose functions a program calls, by program and index in its environment.
-    modules: BTreeMap<(usize, usize), String>,
-}
-
-impl Closure {
-    /// The values of the object's `__kconfig` variables: the same for all its programs.
-    fn kconfig(&self) -> Option<&[u8]> {
-        self.programs
-            .values()
-            .find_map(|linked| linked.kconfig.as_deref())
-    }
-}
-
-fn slots(content: &MapContent) -> &[(u32, SlotTarget)] {
-    match content {
-        MapContent::Slots(slots) => slots,
-        MapContent::None | MapContent::Data(_) | MapContent::Kconfig => &[],
-    }
-}
-
-fn union(a: Requirements, b: Requirements) -> Requirements {
-    Requirements {
-        kernel_btf: a.kernel_btf || b.kernel_btf,
-        kconfig: a.kconfig || b.kconfig,
-        kernel_version: a.kernel_version || b.kernel_version,
-        kernel_symbols: a.kernel_symbols || b.kernel_symbols,
-    }
-}
-
-fn records(info: Option<&RawInfo>) -> InfoRecords<'_> {
-    info.map_or_else(InfoRecords::default, |info| InfoRecords {
-        record_size: info.record_size,
-        bytes: &info.bytes,
-    })
-}
-
-/// Kernels before 5.9 want 0 for a program that goes on an interface (`BPF_XDP` is that new).
-fn attach_type(kind: ProgramKind, kernel: (u32, u32)) -> u32 {
-    if kind.is_attachable_xdp() && kernel < (5, 9) {
-        0
-    } else {
-        kind.expected_attach_type()
-    }
-}
-
-/// The BTF of the modules whose functions program `index` calls, by index in its environment.
-fn open_modules(index: usize, closure: &Closure) -> kernel::Result<BTreeMap<usize, Btf>> {
-    let mut opened = BTreeMap::new();
-    for (&(program, module), name) in &closure.modules {
-        if program != index {
-            continue;
-        }
-        for id in kernel::bpf::btf_ids() {
-            let btf = Btf::from_id(id?)?;
-            let info = btf.info()?;
-            if info.is_kernel && info.name == *name {
-                opened.insert(module, btf);
-                break;
-            }
-        }
-    }
-    Ok(opened)
+fn program_name(object: &Object, index: usize) -> String {
+    object
+        .programs
+        .get(index)
+        .map(|program| program.name.clone())
+        .unwrap_or_default()
 }

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             break;
         }
     }
-    ladder.keep();
+    let kept = ladder.keep();
     for outcome in &outcomes {
         if args.json {
             output::print_json(&Report::from(outcome))?;
@@ -119,6 +119,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             output::print(&render::attach::outcome(outcome, output::width()))?;
         }
     }
+    kept.map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            "attached, but not all of its tail calls lead to the new programs",
+        )
+        .because(error)
+    })?;
     Ok(exit(&outcomes))
 }
 

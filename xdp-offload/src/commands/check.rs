@@ -170,6 +170,7 @@ fn of_load(error: &LoadError) -> Diagnostic {
     let plain = |code: &str| diagnostic(code, error.to_string(), None);
     match error {
         LoadError::Link { .. } => plain("link"),
+        LoadError::Unreadable { .. } => plain("load"),
         LoadError::CreateMap { .. }
         | LoadError::FillMap { .. }
         | LoadError::PinnedMapDiffers { .. }

@@ -2,9 +2,11 @@
 //!
 //! `isa` is the microengine's instruction words: typed, decoded and encoded without loss, printed and read as the
 //! public disassembler writes them, relocated and given their ECC as the kernel driver does at load. `words` is
-//! the text file they are kept in. `profile` is what a card offers. `accept` is what the kernel's driver takes.
+//! the text file they are kept in. `profile` is what a card offers. `accept` is what the kernel's driver takes,
+//! `target` both as a target of `offload-compiler`.
 
 pub mod accept;
 pub mod isa;
 pub mod profile;
+pub mod target;
 pub mod words;

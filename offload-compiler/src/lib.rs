@@ -4,4 +4,5 @@ pub mod cfg;
 pub mod interp;
 pub mod isa;
 pub mod object;
+pub mod target;
 pub mod verify;

@@ -1,403 +1,450 @@
-//! What the driver looks at before each instruction that the verifier walks.
+//! The driver's look at each instruction of each path (`nfp_verify_insn`), and what it remembers for the translation.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use offload_compiler::isa::{
-    AluOp, AtomicOp, Callee, Imm64, Instruction, Operand, Reg, Size, Swap, Width,
-};
+use offload_compiler::isa::{AluOp, Instruction, Operand, Reg, Width, functions};
 use offload_compiler::verify::{Finding, Input, Known, Moment, Place, Watch};
 
-use super::{Reason, Refusal, Subject};
+use super::translate::supported;
+use super::{PointerKind, Reason, Refusal, Subject};
 use crate::profile::Profile;
 
+const MAP_LOOKUP: i32 = 1;
+const MAP_UPDATE: i32 = 2;
+const MAP_DELETE: i32 = 3;
+const PRANDOM: i32 = 7;
+const EVENT_OUTPUT: i32 = 25;
+const ADJUST_HEAD: i32 = 44;
+const ADJUST_TAIL: i32 = 65;
+/// `BPF_F_INDEX_MASK`, and `BPF_F_CURRENT_CPU`, which is the same.
+const CURRENT_CPU: u64 = 0xffff_ffff;
+const U32_MAX: u64 = u32::MAX as u64;
 /// Offset of `rx_queue_index` in `struct xdp_md`.
 const RX_QUEUE_INDEX: i16 = 16;
-/// Bytes of stack of one frame: no value on it is longer.
-const MAX_FRAME: u32 = 512;
 
-/// What was seen of an instruction on all paths so far.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    pub(super) instruction: Instruction,
-    /// Range of the source register as an unsigned number, over all paths.
-    pub(super) source: (u64, u64),
-    /// Kind of the address that a load or store went through last, and its offset where that is known.
-    pointer: Option<(u32, Option<i64>)>,
-    /// Offset in a caller's frame of the last access there.
-    pub(super) caller_frame: Option<i64>,
-    /// The map that a helper was called with.
-    map: Option<u32>,
+/// What the driver knows of an instruction (`struct nfp_insn_meta`).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meta {
+    /// What a load or store was last seen to access.
+    pub pointer: Option<Known>,
+    /// It was seen at different places of the stack.
+    pub moved: bool,
+    /// It was seen to access the stack of a caller.
+    pub callers_stack: bool,
+    /// Lowest and highest source operand of an arithmetic instruction.
+    pub source: Option<(u64, u64)>,
+    /// Highest destination operand.
+    highest_destination: u64,
+    /// What an event's data were last seen in.
+    event: Option<PointerKind>,
 }
 
-impl Seen {
-    /// Kind of the address that a load or store goes through.
-    pub(super) fn pointer_kind(&self) -> Option<u32> {
-        self.pointer.map(|(kind, _)| kind)
-    }
-}
-
-/// How a 32-bit word of a map's value is used.
+/// How a word of a map's values is used (`enum nfp_bpf_map_use`).
 #[derive(Debug, Clone, Copy, Default)]
 struct WordUse {
-    kind: Option<&'static str>,
-    may_be_set: bool,
+    used: Option<&'static str>,
+    set_non_zero: bool,
 }
 
 const READ: &str = "read";
 const ATOMIC: &str = "atomic";
 
-/// The driver, looking on.
+/// The driver beside the verifier.
 pub(super) struct Driver<'a> {
     input: &'a Input<'a>,
     profile: &'a Profile,
-    pub(super) seen: BTreeMap<usize, Seen>,
-    pub(super) refusals: Vec<Refusal>,
-    told: HashSet<(usize, Reason)>,
-    words: HashMap<(u32, u32), WordUse>,
-    pub(super) packet_reach: u64,
+    /// What it knows of the instructions that were walked, by slot.
+    pub seen: HashMap<usize, Meta>,
+    /// What it refuses, in its order.
+    pub refusals: Vec<Refusal>,
+    /// The last packet byte that may be reached, counted from 0 (`max_pkt_offset`).
+    pub packet_reach: u64,
+    /// The instruction that reaches it.
+    pub farthest: Option<usize>,
+    words: HashMap<u32, Vec<WordUse>>,
+    refused: HashSet<usize>,
 }
 
+type Outcome = Result<(), Reason>;
+
 impl Watch for Driver<'_> {
-    /// Never ends the walk: all refusals are of use, the driver's own is the first.
+    /// Never ends the walk: all refusals are of use, the driver's own is the first. One an instruction is enough.
     fn before(&mut self, moment: &Moment<'_>) -> Result<(), Box<Finding>> {
         if let Err(reason) = self.look(moment)
-            && self.told.insert((moment.slot, reason.clone()))
+            && self.refused.insert(moment.slot)
         {
             self.refusals.push(Refusal {
                 subject: Subject::Instruction(moment.slot),
+                known: registers_of_interest(&reason, moment.instruction)
+                    .into_iter()
+                    .map(|reg| moment.describe(reg))
+                    .collect(),
                 reason,
+                path: moment.path(),
             });
         }
         Ok(())
     }
 }
 
+/// Whose values explain a reason.
+fn registers_of_interest(reason: &Reason, instruction: &Instruction) -> Vec<Reg> {
+    match (reason, *instruction) {
+        (Reason::Multiplier { .. } | Reason::Dividend { .. }, Instruction::Alu { dst, .. }) => {
+            vec![dst]
+        }
+        (
+            Reason::Multiplicand { .. } | Reason::DivisorVariable { .. } | Reason::DivisorLarge,
+            Instruction::Alu {
+                src: Operand::Reg(src),
+                ..
+            },
+        ) => vec![src],
+        (
+            Reason::MapOffsetVariable
+            | Reason::StackVariable
+            | Reason::Pointer { .. }
+            | Reason::MapWrite { .. }
+            | Reason::AtomicPlace { .. },
+            Instruction::Load { base, .. }
+            | Instruction::Store { base, .. }
+            | Instruction::Atomic { base, .. },
+        ) => vec![base],
+        (
+            Reason::ArgumentKind { .. }
+            | Reason::ArgumentVariable { .. }
+            | Reason::ArgumentAlignment { .. },
+            Instruction::Call(_),
+        ) => vec![Reg::R2],
+        _ => Vec::new(),
+    }
+}
+
 impl<'a> Driver<'a> {
-    pub(super) fn new(input: &'a Input<'a>, profile: &'a Profile) -> Driver<'a> {
-        Driver {
+    pub(super) fn new(input: &'a Input<'a>, profile: &'a Profile) -> Self {
+        Self {
             input,
             profile,
-            seen: BTreeMap::new(),
+            seen: HashMap::new(),
             refusals: Vec::new(),
-            told: HashSet::new(),
-            words: HashMap::new(),
             packet_reach: 0,
+            farthest: None,
+            words: HashMap::new(),
+            refused: HashSet::new(),
         }
     }
 
-    fn look(&mut self, moment: &Moment<'_>) -> Result<(), Reason> {
-        let instruction = *moment.instruction;
-        self.seen.entry(moment.slot).or_insert(Seen {
-            instruction,
-            source: (u64::MAX, 0),
-            pointer: None,
-            caller_frame: None,
-            map: None,
-        });
-        supported(&instruction)?;
-        match instruction {
-            Instruction::Call(Callee::Helper(id)) => self.helper(moment, id),
-            Instruction::Load {
-                size, base, off, ..
-            } => self.access(moment, base, off, size.bytes(), Some(READ)),
+    fn look(&mut self, moment: &Moment<'_>) -> Outcome {
+        let raw = moment.instruction.encode().0;
+        if !supported(raw.code) {
+            return Err(Reason::Opcode { code: raw.code });
+        }
+        match *moment.instruction {
+            Instruction::Call(offload_compiler::isa::Callee::Local(_)) => Ok(()),
+            Instruction::Call(_) => self.call(moment, raw.imm),
+            Instruction::Load { base, off, .. } => {
+                self.access(moment, base, off, moment.instruction)?;
+                self.note_reach(moment, base, off);
+                Ok(())
+            }
             Instruction::Store {
+                base,
+                off,
                 src: Operand::Reg(_),
-                base,
-                off,
-                size,
-            } => self.store(moment, base, off, size),
-            Instruction::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-                fetch,
+                ..
             } => {
-                // The instruction's imm field, which is what the driver compares and prints.
-                let code = match op {
-                    AtomicOp::Add => 0x00,
-                    AtomicOp::Or => 0x40,
-                    AtomicOp::And => 0x50,
-                    AtomicOp::Xor => 0xa0,
-                } | i32::from(fetch);
-                if code != 0 {
-                    return Err(Reason::Atomic(code));
-                }
-                let place = moment.register(base);
-                if !matches!(
-                    place,
-                    Known::Address {
-                        place: Place::MapValue(_),
-                        nullable: false,
-                        ..
-                    }
-                ) {
-                    return Err(Reason::AtomicPlace(kind(&place)));
-                }
-                let operand = moment.register(src);
-                if !matches!(operand, Known::Number(_)) {
-                    return Err(Reason::AtomicOperand(kind(&operand)));
-                }
-                self.access(moment, base, off, size.bytes(), Some(ATOMIC))
+                self.store(moment, base, off)?;
+                self.note_reach(moment, base, off);
+                Ok(())
             }
-            Instruction::Exchange { .. } => Err(Reason::Atomic(0xe1)),
-            Instruction::CompareExchange { .. } => Err(Reason::Atomic(0xf1)),
-            Instruction::Alu {
-                width,
-                op,
-                dst,
-                src,
-            } => self.arithmetic(moment, width, op, dst, src),
+            // The driver does not look at stores of constants, and cannot translate them.
+            Instruction::Store { .. } => Ok(()),
+            Instruction::Atomic { .. }
+            | Instruction::Exchange { .. }
+            | Instruction::CompareExchange { .. }
+            | Instruction::LoadAcquire { .. }
+            | Instruction::StoreRelease { .. } => self.atomic(moment, raw.imm),
+            Instruction::Alu { .. }
+            | Instruction::MoveSigned { .. }
+            | Instruction::Negate { .. }
+            | Instruction::Swap { .. } => self.arithmetic(moment),
             _ => Ok(()),
         }
     }
 
-    fn arithmetic(
-        &mut self,
-        moment: &Moment<'_>,
-        width: Width,
-        op: AluOp,
-        dst: Reg,
-        src: Operand,
-    ) -> Result<(), Reason> {
-        let wide = |range: (u64, u64)| range.1 > u64::from(u32::MAX);
-        let left = moment.register(dst).range().u64;
-        let right = match src {
-            Operand::Imm(value) => (value as u64, value as u64),
-            Operand::Reg(reg) => {
-                let range = moment.register(reg).range().u64;
-                let source = self.seen.get_mut(&moment.slot).map(|seen| {
-                    seen.source = (seen.source.0.min(range.0), seen.source.1.max(range.1));
-                    seen.source
-                });
-                source.unwrap_or(range)
-            }
+    fn meta(&mut self, moment: &Moment<'_>) -> &mut Meta {
+        self.seen.entry(moment.slot).or_default()
+    }
+
+    fn note_reach(&mut self, moment: &Moment<'_>, base: Reg, off: i16) {
+        let size = match *moment.instruction {
+            Instruction::Load { size, .. } | Instruction::Store { size, .. } => size.bytes(),
+            _ => return,
         };
-        match (op, src) {
-            (AluOp::Mul, _) if wide(left) => Err(Reason::MultiplierRange),
-            (AluOp::Mul, Operand::Reg(_)) if wide(right) => Err(Reason::MultiplicandRange),
-            (AluOp::Mul, Operand::Imm(..0)) if width == Width::W64 => {
-                Err(Reason::MultiplicandNegative)
-            }
-            // The driver looks at the opcode, which signed division shares.
-            (AluOp::Div | AluOp::SDiv, _) if wide(left) => Err(Reason::DividendRange),
-            (AluOp::Div | AluOp::SDiv, Operand::Reg(_)) if right.0 != right.1 => {
-                Err(Reason::DivisorVariable)
-            }
-            (AluOp::Div | AluOp::SDiv, Operand::Reg(_)) if wide(right) => Err(Reason::DivisorRange),
-            (AluOp::Div | AluOp::SDiv, Operand::Imm(..0)) => Err(Reason::DivisorNegative),
-            _ => Ok(()),
-        }
-    }
-
-    fn store(
-        &mut self,
-        moment: &Moment<'_>,
-        base: Reg,
-        off: i16,
-        size: Size,
-    ) -> Result<(), Reason> {
         if let Known::Address {
-            place: Place::Context,
+            place: Place::Packet,
+            offset,
+            variable,
             ..
         } = moment.register(base)
         {
-            return match off {
-                RX_QUEUE_INDEX if self.profile.queue_select => Ok(()),
-                RX_QUEUE_INDEX => Err(Reason::Missing("queue selection")),
-                _ => Err(Reason::ContextStore),
-            };
+            let fixed = i64::from(offset) + i64::from(off) + i64::from(size) - 1;
+            let reach = variable.u64.1.saturating_add_signed(fixed);
+            if reach > self.packet_reach && reach <= u64::from(u16::MAX) {
+                self.packet_reach = reach;
+                self.farthest = Some(moment.slot);
+            }
         }
-        self.access(moment, base, off, size.bytes(), None)
     }
 
-    /// A load, a store or an atomic addition; `map_use` is none for a store.
+    /// `nfp_bpf_check_ptr`
     fn access(
         &mut self,
         moment: &Moment<'_>,
         base: Reg,
         off: i16,
-        bytes: u32,
-        map_use: Option<&'static str>,
-    ) -> Result<(), Reason> {
-        let address = moment.register(base);
-        let kind = kind(&address);
-        let Known::Address {
-            place,
-            offset,
-            variable,
-            nullable: false,
-        } = address
-        else {
-            return Err(Reason::PointerKind(kind));
-        };
-        let constant = address.constant_offset();
-        match place {
-            Place::Context => {}
-            Place::Packet => {
-                let start = i64::from(offset) + i64::from(off);
-                let reach = variable
-                    .u64
-                    .1
-                    .saturating_add_signed(start)
-                    .saturating_add(u64::from(bytes));
-                self.packet_reach = self.packet_reach.max(reach.saturating_sub(1));
-            }
-            Place::Stack(depth) => {
-                let now = constant.ok_or(Reason::StackVariable)?;
-                let before = self.seen.get(&moment.slot).and_then(|seen| seen.pointer);
-                if let Some((_, Some(before))) = before
-                    && (before - now) % 4 != 0
-                {
-                    return Err(Reason::StackAlignment { before, after: now });
-                }
-                if depth != moment.depth()
-                    && let Some(seen) = self.seen.get_mut(&moment.slot)
-                {
-                    seen.caller_frame = Some(now + i64::from(off));
-                }
-            }
-            Place::MapValue(map) => {
-                let map_use = map_use.ok_or(Reason::MapStore)?;
-                let start = constant.ok_or(Reason::MapValueVariable)? + i64::from(off);
-                self.use_map(map, start, bytes, map_use)?;
-            }
-            _ => return Err(Reason::PointerKind(kind)),
+        instruction: &Instruction,
+    ) -> Outcome {
+        let known = moment.register(base);
+        let kind = PointerKind::of(&known);
+        if ![
+            PointerKind::CONTEXT,
+            PointerKind::STACK,
+            PointerKind::MAP_VALUE,
+            PointerKind::PACKET,
+        ]
+        .contains(&kind)
+        {
+            return Err(Reason::Pointer { kind });
         }
-        if let Some(seen) = self.seen.get_mut(&moment.slot) {
-            if let Some((before, _)) = seen.pointer
-                && before != kind
-            {
-                return Err(Reason::PointerChange {
-                    before,
-                    after: kind,
-                });
+        if let Known::Address {
+            place: Place::Stack(depth),
+            ..
+        } = known
+        {
+            self.stack_access(moment, &known, depth)?;
+        }
+        if let Known::Address {
+            place: Place::MapValue(map),
+            ..
+        } = known
+        {
+            match instruction {
+                Instruction::Load { size, .. } => {
+                    self.use_words(map, &known, off, size.bytes(), READ)?;
+                }
+                Instruction::Store { .. } => return Err(Reason::MapWrite { map: Some(map) }),
+                Instruction::Atomic { size, .. } => {
+                    self.use_words(map, &known, off, size.bytes(), ATOMIC)?;
+                }
+                _ => {}
             }
-            seen.pointer = Some((kind, constant));
+        }
+        let meta = self.meta(moment);
+        if let Some(was) = meta.pointer.as_ref().map(PointerKind::of)
+            && was != kind
+        {
+            return Err(Reason::PointerChanged { was, is: kind });
+        }
+        meta.pointer = Some(known);
+        Ok(())
+    }
+
+    /// `nfp_bpf_check_stack_access`
+    fn stack_access(&mut self, moment: &Moment<'_>, known: &Known, depth: u8) -> Outcome {
+        let here = moment.depth();
+        let meta = self.meta(moment);
+        if depth != here {
+            meta.callers_stack = true;
+        }
+        let Some(is) = known.constant_offset() else {
+            return Err(Reason::StackVariable);
+        };
+        let Some(was) = meta.pointer.as_ref().and_then(Known::constant_offset) else {
+            return Ok(());
+        };
+        let (was, is) = (was as i32, is as i32);
+        meta.moved |= was != is;
+        // As in C, the remainder has the sign of the offset.
+        if meta.moved && was % 4 != is % 4 {
+            return Err(Reason::StackMoved { was, is });
         }
         Ok(())
     }
 
-    fn use_map(
+    /// `nfp_bpf_map_mark_used`
+    fn use_words(
         &mut self,
         map: u32,
-        start: i64,
-        bytes: u32,
-        after: &'static str,
-    ) -> Result<(), Reason> {
-        // Outside the value: the verifier refuses it right after.
-        let Ok(start) = u32::try_from(start) else {
+        known: &Known,
+        off: i16,
+        size: u32,
+        how: &'static str,
+    ) -> Outcome {
+        let Some(place) = known.constant_offset() else {
+            return Err(Reason::MapOffsetVariable);
+        };
+        // An access before or after the value is for the verifier to refuse.
+        let Ok(first) = u32::try_from(place + i64::from(off)) else {
             return Ok(());
         };
-        let mut at = start;
-        while at < start.saturating_add(bytes) {
-            let word = self.words.entry((map, at / 4)).or_default();
-            if let Some(before) = word.kind
-                && before != after
-            {
-                return Err(Reason::MapUse { before, after, at });
+        let words = self.words_of(map);
+        let mut offset = first;
+        while offset < first.saturating_add(size) {
+            let Some(word) = words.get_mut(offset as usize / 4) else {
+                return Ok(());
+            };
+            if let Some(was) = word.used.filter(|&used| used != how) {
+                return Err(Reason::UseConflict {
+                    was,
+                    is: how,
+                    offset,
+                });
             }
-            if word.may_be_set && after == ATOMIC {
-                return Err(Reason::CounterInitialised { at });
+            if word.set_non_zero && how == ATOMIC {
+                return Err(Reason::CounterMaybeNonZero { offset });
             }
-            word.kind = Some(after);
-            at = (at / 4 + 1) * 4;
+            word.used = Some(how);
+            offset += 4 - offset % 4;
         }
         Ok(())
     }
 
-    fn helper(&mut self, moment: &Moment<'_>, id: i32) -> Result<(), Reason> {
-        let helpers = &self.profile.helpers;
-        match id {
-            1 => {
-                self.map_call(moment, "map_lookup", helpers.map_lookup)?;
-                stack_argument(moment, "map_lookup", Reg::R2).map(|_| ())
-            }
-            2 => {
-                self.map_call(moment, "map_update", helpers.map_update)?;
-                stack_argument(moment, "map_update", Reg::R2)?;
-                let value = stack_argument(moment, "map_update", Reg::R3)?;
-                self.update_value(moment, value)
-            }
-            3 => {
-                self.map_call(moment, "map_delete", helpers.map_delete)?;
-                stack_argument(moment, "map_delete", Reg::R2).map(|_| ())
-            }
-            7 if !self.profile.random => Err(Reason::Missing("bpf_get_prandom_u32")),
-            25 if helpers.perf_event_output == 0 => Err(Reason::Missing("event_output")),
-            25 => {
-                let flags = moment.register(Reg::R3).range().as_constant();
-                if flags.is_none_or(|flags| flags as u32 != u32::MAX) {
-                    return Err(Reason::EventCpu);
-                }
-                match moment.register(Reg::R4) {
-                    Known::Address {
-                        place: Place::Stack(_),
-                        nullable: false,
-                        ..
-                    } => stack_argument(moment, "event_output", Reg::R4).map(|_| ()),
-                    // A number is null: the verifier knows no other.
-                    Known::Number(_)
-                    | Known::Address {
-                        place: Place::MapValue(_) | Place::Packet,
-                        nullable: false,
-                        ..
-                    } => Ok(()),
-                    other => Err(Reason::ArgumentPlace {
-                        helper: "event_output",
-                        kind: kind(&other),
-                    }),
-                }
-            }
-            44 if !self.profile.adjust_head.supported => Err(Reason::Missing("adjust_head")),
-            44 if !self.profile.adjust_head.no_metadata => Err(Reason::AdjustHeadMetadata),
-            65 if !self.profile.adjust_tail => Err(Reason::Missing("adjust_tail")),
-            7 | 44 | 65 => Ok(()),
-            _ => Err(Reason::Helper(id)),
-        }
-    }
-
-    fn map_call(
-        &mut self,
-        moment: &Moment<'_>,
-        helper: &'static str,
-        address: u16,
-    ) -> Result<(), Reason> {
-        if address == 0 {
-            return Err(Reason::Missing(helper));
-        }
-        let Known::Address {
-            place: Place::Map(map),
-            ..
-        } = moment.register(Reg::R1)
-        else {
-            // No map: the verifier refuses the call right after.
-            return Ok(());
-        };
-        // A map that stays on the host: its creation for the card is what fails.
-        if self
+    fn words_of(&mut self, map: u32) -> &mut Vec<WordUse> {
+        /// Cards take values of a few hundred bytes; larger ones were refused before.
+        const MOST: u32 = 1 << 20;
+        let bytes = self
             .input
             .maps
             .get(map as usize)
-            .is_some_and(|shape| shape.kind == 4)
-        {
-            return Err(Reason::MapKind(4));
-        }
-        if let Some(seen) = self.seen.get_mut(&moment.slot)
-            && *seen.map.get_or_insert(map) != map
-        {
-            return Err(Reason::DifferentMap(helper));
-        }
-        Ok(())
+            .map_or(0, |shape| shape.value_size.min(MOST));
+        self.words
+            .entry(map)
+            .or_insert_with(|| vec![WordUse::default(); bytes.div_ceil(4) as usize])
     }
 
-    /// Which words of the map's values an update may set to something else than 0.
-    fn update_value(
-        &mut self,
-        moment: &Moment<'_>,
-        (depth, offset): (u8, i64),
-    ) -> Result<(), Reason> {
+    /// `nfp_bpf_check_store`
+    fn store(&mut self, moment: &Moment<'_>, base: Reg, off: i16) -> Outcome {
+        if PointerKind::of(&moment.register(base)) == PointerKind::CONTEXT {
+            if off != RX_QUEUE_INDEX {
+                return Err(Reason::ContextStore);
+            }
+            if !self.profile.queue_select {
+                return Err(Reason::QueueSelect);
+            }
+        }
+        self.access(moment, base, off, moment.instruction)
+    }
+
+    /// `nfp_bpf_check_atomic`
+    fn atomic(&mut self, moment: &Moment<'_>, imm: i32) -> Outcome {
+        let Instruction::Atomic {
+            base,
+            off,
+            src,
+            fetch: false,
+            op: offload_compiler::isa::AtomicOp::Add,
+            ..
+        } = *moment.instruction
+        else {
+            return Err(Reason::Atomic { imm });
+        };
+        let kind = PointerKind::of(&moment.register(base));
+        if kind != PointerKind::MAP_VALUE {
+            return Err(Reason::AtomicPlace { kind });
+        }
+        let operand = PointerKind::of(&moment.register(src));
+        if operand != PointerKind::SCALAR {
+            return Err(Reason::AtomicOperand { kind: operand });
+        }
+        self.access(moment, base, off, moment.instruction)
+    }
+
+    /// `nfp_bpf_check_alu`
+    fn arithmetic(&mut self, moment: &Moment<'_>) -> Outcome {
+        let raw = moment.instruction.encode().0;
+        let range = |number| Reg::new(number).map(|reg| moment.register(reg).range().u64);
+        // With a constant operand the source field is 0, and so the driver looks at r0.
+        let source = range(raw.src).unwrap_or((0, u64::MAX));
+        let destination = range(raw.dst).unwrap_or((0, u64::MAX));
+        let meta = self.meta(moment);
+        let (least, most) = meta.source.map_or(source, |(least, most)| {
+            (least.min(source.0), most.max(source.1))
+        });
+        meta.source = Some((least, most));
+        meta.highest_destination = meta.highest_destination.max(destination.1);
+        let highest = meta.highest_destination;
+        let Instruction::Alu { op, width, src, .. } = *moment.instruction else {
+            return Ok(());
+        };
+        match (op, src) {
+            (AluOp::Mul, _) => {
+                if highest > U32_MAX {
+                    return Err(Reason::Multiplier { most: highest });
+                }
+                match src {
+                    Operand::Reg(_) if most > U32_MAX => Err(Reason::Multiplicand { most }),
+                    Operand::Imm(imm) if width == Width::W64 && imm < 0 => {
+                        Err(Reason::MultiplicandNegative)
+                    }
+                    _ => Ok(()),
+                }
+            }
+            // Signed division has the same opcode, and the driver looks at nothing else.
+            (AluOp::Div | AluOp::SDiv, _) => {
+                if highest > U32_MAX {
+                    return Err(Reason::Dividend { most: highest });
+                }
+                match src {
+                    Operand::Reg(_) if least != most => {
+                        Err(Reason::DivisorVariable { least, most })
+                    }
+                    Operand::Reg(_) if most > U32_MAX => Err(Reason::DivisorLarge),
+                    Operand::Imm(imm) if imm < 0 => Err(Reason::DivisorNegative),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `nfp_bpf_check_helper_call`
+    fn call(&mut self, moment: &Moment<'_>, id: i32) -> Outcome {
+        let helpers = &self.profile.helpers;
+        let address = match id {
+            MAP_LOOKUP => helpers.map_lookup,
+            MAP_UPDATE => helpers.map_update,
+            MAP_DELETE => helpers.map_delete,
+            EVENT_OUTPUT => helpers.perf_event_output,
+            PRANDOM => u16::from(self.profile.random),
+            ADJUST_HEAD => u16::from(self.profile.adjust_head.supported),
+            ADJUST_TAIL => u16::from(self.profile.adjust_tail),
+            _ => {
+                return Err(Reason::Helper {
+                    id,
+                    name: functions::name(id).unwrap_or("such function"),
+                });
+            }
+        };
+        if address == 0 {
+            return Err(Reason::HelperMissing { id });
+        }
+        match id {
+            MAP_LOOKUP => on_stack("map_lookup", &moment.register(Reg::R2)),
+            MAP_DELETE => on_stack("map_delete", &moment.register(Reg::R2)),
+            MAP_UPDATE => {
+                on_stack("map_update", &moment.register(Reg::R2))?;
+                on_stack("map_update", &moment.register(Reg::R3))?;
+                self.update_value(moment)
+            }
+            ADJUST_HEAD if !self.profile.adjust_head.no_metadata => Err(Reason::AdjustHeadMetadata),
+            EVENT_OUTPUT => self.event(moment),
+            _ => Ok(()),
+        }
+    }
+
+    /// `nfp_bpf_map_update_value_ok`
+    fn update_value(&mut self, moment: &Moment<'_>) -> Outcome {
         let Known::Address {
             place: Place::Map(map),
             ..
@@ -405,103 +452,94 @@ impl<'a> Driver<'a> {
         else {
             return Ok(());
         };
-        let Some(shape) = self.input.maps.get(map as usize) else {
+        let value = moment.register(Reg::R3);
+        let (
+            Known::Address {
+                place: Place::Stack(depth),
+                ..
+            },
+            Some(start),
+        ) = (value, value.constant_offset())
+        else {
             return Ok(());
         };
-        for at in 0..shape.value_size.min(MAX_FRAME) {
-            let place = i32::try_from(offset + i64::from(at)).unwrap_or(0);
-            if moment.is_zero_byte(depth, place) {
+        let size = self
+            .input
+            .maps
+            .get(map as usize)
+            .map_or(0, |shape| shape.value_size);
+        let words = self.words_of(map);
+        for byte in 0..size {
+            let place = start + i64::from(byte);
+            // What lies outside of the stack is for the verifier to refuse.
+            let Ok(offset) = i32::try_from(place) else {
+                return Ok(());
+            };
+            if moment.is_zero_byte(depth, offset) {
                 continue;
             }
-            let word = self.words.entry((map, at / 4)).or_default();
-            if word.kind == Some(ATOMIC) {
-                return Err(Reason::UpdateOfCounter {
-                    at,
-                    of: shape.value_size,
+            let Some(word) = words.get_mut(byte as usize / 4) else {
+                return Ok(());
+            };
+            if word.used == Some(ATOMIC) {
+                return Err(Reason::CounterSetNonZero {
+                    byte,
+                    stack: (-place - 1).max(0) as u32,
                 });
             }
-            word.may_be_set = true;
+            word.set_non_zero = true;
         }
+        Ok(())
+    }
+
+    fn event(&mut self, moment: &Moment<'_>) -> Outcome {
+        let bits = moment.register(Reg::R3).range().bits;
+        if bits.mask & CURRENT_CPU != 0 || bits.value & CURRENT_CPU != CURRENT_CPU {
+            let flags = if bits.mask == 0 {
+                format!("{:x}", bits.value)
+            } else {
+                format!("({:#x}; {:#x})", bits.value, bits.mask)
+            };
+            return Err(Reason::EventCpu { flags });
+        }
+        let data = moment.register(Reg::R4);
+        let kind = PointerKind::of(&data);
+        if ![
+            PointerKind::SCALAR,
+            PointerKind::STACK,
+            PointerKind::MAP_VALUE,
+            PointerKind::PACKET,
+        ]
+        .contains(&kind)
+        {
+            return Err(Reason::EventPointer { kind });
+        }
+        if kind == PointerKind::STACK {
+            on_stack("event_output", &data)?;
+        }
+        let meta = self.meta(moment);
+        if let Some(was) = meta.event.filter(|&was| was != kind) {
+            return Err(Reason::EventPointerChanged { was, is: kind });
+        }
+        meta.event = Some(kind);
         Ok(())
     }
 }
 
-/// Whether the driver has a translation for the opcode.
-fn supported(instruction: &Instruction) -> Result<(), Reason> {
-    let code = || Reason::Opcode(instruction.encode().0.code);
-    match instruction {
-        Instruction::Alu {
-            op: AluOp::Mod | AluOp::SMod,
-            ..
-        }
-        | Instruction::Swap {
-            swap: Swap::ToLittle | Swap::Always,
-            ..
-        }
-        | Instruction::Load { signed: true, .. }
-        | Instruction::Jump { long: true, .. }
-        | Instruction::MayGoto { .. }
-        | Instruction::Call(Callee::Register(_)) => Err(code()),
-        Instruction::LoadImm64 {
-            value:
-                Imm64::MapValueFd { .. } | Imm64::MapValueIndex { .. } | Imm64::BtfVariable { .. },
-            ..
-        }
-        | Instruction::Call(Callee::Kernel { .. }) => Err(Reason::HostAddress),
-        _ => Ok(()),
+/// `nfp_bpf_stack_arg_ok`
+fn on_stack(helper: &'static str, argument: &Known) -> Outcome {
+    let kind = PointerKind::of(argument);
+    if kind != PointerKind::STACK {
+        return Err(Reason::ArgumentKind { helper, kind });
     }
-}
-
-/// A key or value that a helper gets: on the stack, at a known place, on a multiple of 4. Depth and offset.
-fn stack_argument(
-    moment: &Moment<'_>,
-    helper: &'static str,
-    reg: Reg,
-) -> Result<(u8, i64), Reason> {
-    let argument = moment.register(reg);
-    let Known::Address {
-        place: Place::Stack(depth),
-        ..
-    } = argument
-    else {
-        return Err(Reason::ArgumentPlace {
-            helper,
-            kind: kind(&argument),
-        });
+    let Some(offset) = argument.constant_offset() else {
+        return Err(Reason::ArgumentVariable { helper });
     };
-    let offset = argument
-        .constant_offset()
-        .ok_or(Reason::ArgumentVariable(helper))?;
-    if offset % 4 == 0 {
-        Ok((depth, offset))
-    } else {
-        Err(Reason::ArgumentUnaligned { helper, offset })
+    if offset % 4 != 0 {
+        return Err(Reason::ArgumentAlignment {
+            helper,
+            distance: -offset,
+        });
     }
-}
-
-/// The kernel's number for what is in a register (`enum bpf_reg_type`, Linux 6.12), as the driver prints it.
-fn kind(known: &Known) -> u32 {
-    /// `PTR_MAYBE_NULL`
-    const NULLABLE: u32 = 1 << 8;
-    match known {
-        Known::Nothing => 0,
-        Known::Number(_) => 1,
-        Known::Address {
-            place, nullable, ..
-        } => {
-            let kind = match place {
-                Place::Context => 2,
-                Place::Map(_) => 3,
-                Place::MapValue(_) => 4,
-                Place::Stack(_) => 6,
-                Place::PacketMeta => 7,
-                Place::Packet => 8,
-                Place::PacketEnd => 9,
-                Place::Kernel => 16,
-                Place::Memory => 18,
-                Place::Function => 20,
-            };
-            kind | if *nullable { NULLABLE } else { 0 }
-        }
-    }
+    Ok(())
 }

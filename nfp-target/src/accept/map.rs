@@ -1,77 +1,103 @@
-//! Creation of maps on the card.
+//! Maps that the driver keeps on the card (`nfp_bpf_map_alloc`).
 
 use offload_compiler::verify::MapShape;
 
 use super::{Reason, Refusal, Subject};
-use crate::profile::{MapType, Profile};
+use crate::profile::{MapType, Maps};
 
-/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`: stays on the host, and the card sends to it.
+/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`: stays on the host (`bpf_map_offload_neutral`).
 const PERF_EVENT_ARRAY: u32 = 4;
 
-/// The first reason of each map, in the driver's order of checks.
-pub(super) fn refusals(maps: &[MapShape], profile: &Profile) -> Vec<Refusal> {
-    let mut left = profile.maps.elements;
+/// The first reason of each map, made one after the other.
+pub(super) fn refusals(maps: &[MapShape], card: &Maps) -> Vec<Refusal> {
     let mut count = 0;
+    let mut elements = 0u32;
     let mut refusals = Vec::new();
     for (index, map) in maps.iter().enumerate() {
-        // On the host it is created without the card. Used for anything but events, it is refused at the call.
-        if map.kind == PERF_EVENT_ARRAY {
-            continue;
-        }
-        count += 1;
-        match reason(map, profile, left, count) {
-            None => left -= map.max_entries,
-            Some(reason) => refusals.push(Refusal {
-                subject: Subject::Map(index as u32),
-                reason,
-            }),
+        let reason = if map.kind == PERF_EVENT_ARRAY {
+            (map.key_size != 4 || map.value_size != 4).then(|| Reason::MapSizes {
+                map: map.name.clone(),
+            })
+        } else {
+            one(map, card, count, elements)
+        };
+        match reason {
+            Some(reason) => {
+                refusals.push(Refusal::new(Subject::Map(index as u32), reason));
+            }
+            None if map.kind == PERF_EVENT_ARRAY => {}
+            None => {
+                count += 1;
+                elements = elements.saturating_add(map.max_entries);
+            }
         }
     }
     refusals
 }
 
-fn reason(map: &MapShape, profile: &Profile, left: u32, count: u32) -> Option<Reason> {
-    let limits = &profile.maps;
+fn one(map: &MapShape, card: &Maps, count: u32, elements: u32) -> Option<Reason> {
     let kind = match map.kind {
         1 => Some(MapType::Hash),
         2 => Some(MapType::Array),
         _ => None,
     };
-    if !kind.is_some_and(|kind| limits.types.contains(&kind)) {
-        return Some(Reason::MapKind(map.kind));
+    let name = || map.name.clone();
+    // The kernel knows no other kinds on a device (kernel/bpf/offload.c `bpf_map_offload_map_alloc`) and says nothing.
+    let Some(kind) = kind else {
+        return Some(Reason::MapKindNever {
+            map: name(),
+            kind: map.kind,
+        });
+    };
+    if card.types.is_empty() {
+        return Some(Reason::NoMaps { map: name() });
     }
     if map.flags != 0 {
-        return Some(Reason::MapFlags(map.flags));
-    }
-    if count > limits.count {
-        return Some(Reason::MapCount {
-            limit: limits.count,
+        return Some(Reason::MapFlags {
+            map: name(),
+            flags: map.flags,
         });
     }
-    if map.max_entries > left {
+    if !card.types.contains(&kind) {
+        return Some(Reason::MapKind { map: name() });
+    }
+    if count >= card.count {
+        return Some(Reason::MapCount {
+            map: name(),
+            most: card.count,
+        });
+    }
+    let left = card.elements.saturating_sub(elements);
+    if left < map.max_entries {
         return Some(Reason::MapElements {
+            map: name(),
             wanted: map.max_entries,
             left,
         });
     }
-    let size =
-        u64::from(map.key_size).next_multiple_of(8) + u64::from(map.value_size).next_multiple_of(8);
-    if size > limits.element_bytes.into() {
+    let padded = map
+        .key_size
+        .next_multiple_of(8)
+        .saturating_add(map.value_size.next_multiple_of(8));
+    if padded > card.element_bytes {
         return Some(Reason::MapElementSize {
-            size,
-            limit: limits.element_bytes,
+            map: name(),
+            size: padded,
+            most: card.element_bytes,
         });
     }
-    if map.key_size > limits.key_bytes {
+    if map.key_size > card.key_bytes {
         return Some(Reason::MapKeySize {
+            map: name(),
             size: map.key_size,
-            limit: limits.key_bytes,
+            most: card.key_bytes,
         });
     }
-    if map.value_size > limits.value_bytes {
+    if map.value_size > card.value_bytes {
         return Some(Reason::MapValueSize {
+            map: name(),
             size: map.value_size,
-            limit: limits.value_bytes,
+            most: card.value_bytes,
         });
     }
     None

@@ -1,21 +1,26 @@
-//! What the kernel's NFP driver accepts (Linux 6.12): decided as the driver decides, without a card.
+//! What the kernel's NFP driver accepts, decided as the driver decides it, without a card (Linux 6.12,
+//! drivers/net/ethernet/netronome/nfp/bpf).
 //!
-//! Three stages, in the kernel's order: maps are created (`map`), the program is verified with the driver asked
-//! before each instruction of each path (`instruction`), and what was verified is translated (`translate`).
-//! Held against the decisions of the real driver in `tests/accept.rs`.
+//! ```text
+//! map ---> instruction ---> stack ---> translate ---> attach
+//! (map_alloc) (insn_hook)   (finalize)
+//! ```
 //!
-//! Not decided here, because it takes the driver's own translation: whether a program grows beyond the code store.
-//! XDP programs only.
+//! Maps are created, the program is verified with the driver asked before each instruction of each path, the frames
+//! are added up, what was verified is translated. The driver stops at the first [`Refusal`]; here the others follow,
+//! as far as they do not depend on it. Held against the decisions of the real driver in `tests/accept.rs`. XDP only.
 
 mod instruction;
 mod map;
 mod reason;
+mod size;
 mod stack;
 mod translate;
 
-use offload_compiler::verify::{Input, Rules, Verdict, verify_watched};
+use offload_compiler::isa::{Callee, Instruction};
+use offload_compiler::verify::{Code, Finding, Input, Rules, Severity, Verdict, verify_watched};
 
-pub use reason::Reason;
+pub use reason::{PointerKind, Reason, Stage, Untranslatable};
 
 use crate::profile::Profile;
 
@@ -26,6 +31,10 @@ pub struct Refusal {
     pub subject: Subject,
     /// Why.
     pub reason: Reason,
+    /// What was known of the registers that matter, a line each.
+    pub known: Vec<String>,
+    /// The branches that lead there: slot, and whether it was taken.
+    pub path: Vec<(usize, bool)>,
 }
 
 /// What a refusal is about.
@@ -39,6 +48,36 @@ pub enum Subject {
     Program,
 }
 
+impl Refusal {
+    fn new(subject: Subject, reason: Reason) -> Self {
+        Self {
+            subject,
+            reason,
+            known: Vec::new(),
+            path: Vec::new(),
+        }
+    }
+
+    /// The refusal as a finding, with the driver's text among what was known. A map's is at its first use.
+    pub fn finding(&self, input: &Input<'_>) -> Finding {
+        let slot = match self.subject {
+            Subject::Instruction(slot) => slot,
+            Subject::Program => 0,
+            Subject::Map(map) => input
+                .map_at
+                .iter()
+                .filter(|(_, reference)| reference.map == map)
+                .map(|(&slot, _)| slot)
+                .min()
+                .unwrap_or(0),
+        };
+        let mut finding = self.reason.finding(slot);
+        finding.known.splice(0..0, self.known.iter().cloned());
+        finding.path.clone_from(&self.path);
+        finding
+    }
+}
+
 /// The result.
 #[derive(Debug, Clone, Default)]
 pub struct Judgement {
@@ -50,6 +89,10 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The highest offset of a packet byte that an access may reach; 0 also for none.
     pub packet_reach: u64,
+    /// The instruction that reaches it.
+    pub farthest: Option<usize>,
+    /// The fewest words that the driver's translation can have, with the 23 that every program has; 0 if there is none.
+    pub least_words: usize,
 }
 
 impl Judgement {
@@ -63,29 +106,80 @@ impl Judgement {
     pub fn attaches(&self, profile: &Profile, mtu: u32) -> bool {
         self.packet_reach.min(u64::from(mtu)) <= u64::from(profile.packet_bytes)
     }
+
+    /// Verifier's and driver's findings together, the attachment's among them: what a person is told.
+    pub fn findings(&self, input: &Input<'_>, profile: &Profile, mtu: u32) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = self
+            .refusals
+            .iter()
+            .map(|refusal| refusal.finding(input))
+            .collect();
+        if self.is_accepted() && !self.attaches(profile, mtu) {
+            let reason = Reason::PacketReach {
+                reach: self.packet_reach,
+                available: profile.packet_bytes,
+            };
+            let subject = self.farthest.map_or(Subject::Program, Subject::Instruction);
+            findings.push(Refusal::new(subject, reason).finding(input));
+        }
+        findings.extend(self.verdict.findings.iter().cloned());
+        // Errors first; the order among them is the driver's.
+        findings.sort_by_key(|finding| finding.severity == Severity::Warning);
+        findings
+    }
 }
 
 /// Judges a program as the driver would for a card of this profile. `input.rules` is used with `offloaded` set.
 pub fn judge(input: &Input<'_>, profile: &Profile) -> Judgement {
-    let input = Input {
+    let input = &Input {
         rules: Rules {
             offloaded: true,
             ..input.rules
         },
         ..input.clone()
     };
-    let mut refusals = map::refusals(input.maps, profile);
-    let mut driver = instruction::Driver::new(&input, profile);
-    let verdict = verify_watched(&input, &mut driver);
+    let mut refusals = map::refusals(input.maps, &profile.maps);
+    let mut driver = instruction::Driver::new(input, profile);
+    let mut verdict = verify_watched(input, &mut driver);
     refusals.append(&mut driver.refusals);
+    let mut least_words = 0;
+    // The driver counts the stack before the kernel does (`bpf_check`).
+    let only_stack = verdict
+        .error()
+        .is_none_or(|error| error.code == Code::StackSize);
+    if only_stack {
+        let needed = stack::needed(input, &verdict.stack);
+        if needed > profile.stack_bytes {
+            let reason = Reason::Stack {
+                needed,
+                available: profile.stack_bytes,
+            };
+            refusals.push(Refusal::new(Subject::Program, reason));
+            verdict
+                .findings
+                .retain(|finding| finding.code != Code::StackSize);
+        }
+    }
     if verdict.is_accepted() {
-        let frames = stack::frames(&input, &verdict);
-        refusals.extend(stack::refusal(&input, &verdict, &frames, profile));
-        refusals.extend(translate::refusals(&input, &driver.seen, &frames));
+        let (words, untranslatable) = translate::translate(input, profile, &driver.seen, &verdict);
+        least_words = words;
+        refusals.extend(untranslatable);
     }
     Judgement {
         refusals,
         verdict,
         packet_reach: driver.packet_reach,
+        farthest: driver.farthest,
+        least_words,
+    }
+}
+
+/// The first slot of the function that a call at `slot` leads to.
+fn callee(slot: usize, instruction: &Instruction) -> Option<usize> {
+    match instruction {
+        Instruction::Call(Callee::Local(distance)) => {
+            usize::try_from(slot as i64 + 1 + i64::from(*distance)).ok()
+        }
+        _ => None,
     }
 }

@@ -1,325 +1,638 @@
-//! Why the driver refuses: its own words, and what to do.
+//! Why the driver refuses: its own text, and what it means for a person.
 
 use std::fmt;
 
-/// Why a program or a map is refused. `Display` is what the driver says, for the stages where it says something.
+use offload_compiler::verify::{Code, Finding, Known, Place};
+
+/// A reason of the driver to refuse a program. `Display` is the driver's own text, as it stands in the verifier's
+/// log (after "[nfp] "), in dmesg, or in an extended ack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the fields are named after what the texts say")]
 pub enum Reason {
-    /// Maps of this kind stay on the host and cannot be used (EINVAL, no text).
-    MapKind(u32),
-    /// Any map flag (this is what `.rodata`, `.data` and `.bss` run into).
-    MapFlags(u32),
-    /// More elements than are left on the card.
-    MapElements {
-        /// Asked for.
-        wanted: u32,
-        /// What is left.
-        left: u32,
-    },
-    /// Key and value together are too large.
-    MapElementSize {
-        /// Bytes, both rounded up to 8.
-        size: u64,
-        /// The card's limit.
-        limit: u32,
-    },
+    /// The card keeps no maps at all.
+    NoMaps { map: String },
+    /// The kernel offloads no maps of this kind.
+    MapKindNever { map: String, kind: u32 },
+    /// The kernel makes no map of this kind with such a key or value.
+    MapSizes { map: String },
+    /// The card keeps no maps of this kind.
+    MapKind { map: String },
+    /// A map with flags.
+    MapFlags { map: String, flags: u32 },
+    /// More maps than the card keeps.
+    MapCount { map: String, most: u32 },
+    /// More elements than the card has room for.
+    MapElements { map: String, wanted: u32, left: u32 },
+    /// Key and value are too large together.
+    MapElementSize { map: String, size: u32, most: u32 },
     /// The key is too large.
-    MapKeySize {
-        /// Bytes.
-        size: u32,
-        /// The card's limit.
-        limit: u32,
-    },
+    MapKeySize { map: String, size: u32, most: u32 },
     /// The value is too large.
-    MapValueSize {
-        /// Bytes.
-        size: u32,
-        /// The card's limit.
-        limit: u32,
-    },
-    /// More maps than the card has.
-    MapCount {
-        /// The card's limit.
-        limit: u32,
-    },
-    /// An opcode without translation.
-    Opcode(u8),
-    /// An address in a map's first value, a kernel variable or function: nothing that a card has.
-    HostAddress,
-    /// A helper that is never offloaded.
-    Helper(i32),
-    /// A helper that this firmware lacks.
-    Missing(&'static str),
-    /// Metadata before the packet would have to move.
+    MapValueSize { map: String, size: u32, most: u32 },
+    /// No translation for this opcode.
+    Opcode { code: u8 },
+    /// A helper that the driver does not know.
+    Helper { id: i32, name: &'static str },
+    /// A helper that the driver knows and this card does not have.
+    HelperMissing { id: i32 },
+    /// The card keeps metadata before the packet, which the driver cannot shift.
     AdjustHeadMetadata,
-    /// A helper's argument points to the wrong place.
-    ArgumentPlace {
-        /// The helper, in the driver's words.
+    /// A map helper is given memory other than the stack.
+    ArgumentKind {
         helper: &'static str,
-        /// `enum bpf_reg_type`.
-        kind: u32,
+        kind: PointerKind,
     },
-    /// A helper's stack argument is not at a known place.
-    ArgumentVariable(&'static str),
-    /// A helper's stack argument is not on a multiple of 4 bytes.
-    ArgumentUnaligned {
-        /// The helper.
-        helper: &'static str,
-        /// Offset from the frame's top.
-        offset: i64,
+    /// At a place that is not known.
+    ArgumentVariable { helper: &'static str },
+    /// Not at a multiple of four bytes.
+    ArgumentAlignment { helper: &'static str, distance: i64 },
+    /// `bpf_perf_event_output` for another CPU than the current.
+    EventCpu { flags: String },
+    /// Data for an event from elsewhere than stack, packet or map value.
+    EventPointer { kind: PointerKind },
+    /// Data for an event from different kinds of memory on different paths.
+    EventPointerChanged { was: PointerKind, is: PointerKind },
+    /// A value that is counted atomically is set to something other than 0.
+    CounterSetNonZero { byte: u32, stack: u32 },
+    /// A word that may have been set to something other than 0 is counted atomically.
+    CounterMaybeNonZero { offset: u32 },
+    /// A word of a map value is both counted and read.
+    UseConflict {
+        was: &'static str,
+        is: &'static str,
+        offset: u32,
     },
-    /// One call is made with different maps.
-    DifferentMap(&'static str),
-    /// An update of a value that holds a counter of atomic additions, with bytes that may not be 0.
-    UpdateOfCounter {
-        /// Byte in the value.
-        at: u32,
-        /// Bytes of the value.
-        of: u32,
-    },
-    /// An event for another CPU's buffer.
-    EventCpu,
-    /// An address of a kind that the driver does not load or store through.
-    PointerKind(u32),
-    /// One instruction with addresses of different kinds.
-    PointerChange {
-        /// `enum bpf_reg_type` on an earlier path.
-        before: u32,
-        /// On this one.
-        after: u32,
-    },
-    /// A stack address with an unknown part.
+    /// A map value at a place that is not known.
+    MapOffsetVariable,
+    /// A store to a map value.
+    MapWrite { map: Option<u32> },
+    /// Memory of a kind that the card cannot reach.
+    Pointer { kind: PointerKind },
+    /// Different kinds of memory on different paths.
+    PointerChanged { was: PointerKind, is: PointerKind },
+    /// The stack at a place that is not known.
     StackVariable,
-    /// Stack addresses that differ in their lowest two bits.
-    StackAlignment {
-        /// Offset on an earlier path.
-        before: i64,
-        /// On this one.
-        after: i64,
-    },
-    /// A store to the context other than to the receive queue.
+    /// The stack at places of different alignment on different paths.
+    StackMoved { was: i32, is: i32 },
+    /// A store to the context.
     ContextStore,
-    /// A plain store to a map's value.
-    MapStore,
-    /// A map value at an unknown offset.
-    MapValueVariable,
-    /// A word of a map's value is used in two ways.
-    MapUse {
-        /// The earlier use.
-        before: &'static str,
-        /// The later one.
-        after: &'static str,
-        /// Byte in the value.
-        at: u32,
-    },
-    /// An atomic addition to a word that an update may have set.
-    CounterInitialised {
-        /// Byte in the value.
-        at: u32,
-    },
+    /// The card lets no program choose the queue.
+    QueueSelect,
     /// An atomic operation other than a plain addition.
-    Atomic(i32),
-    /// An atomic addition to something else than a map's value.
-    AtomicPlace(u32),
+    Atomic { imm: i32 },
+    /// An atomic addition elsewhere than to a map value.
+    AtomicPlace { kind: PointerKind },
     /// An atomic addition of an address.
-    AtomicOperand(u32),
-    /// A factor above 32 bits.
-    MultiplierRange,
-    /// The other factor above 32 bits.
-    MultiplicandRange,
-    /// A negative constant factor in 64 bits.
+    AtomicOperand { kind: PointerKind },
+    /// The number that is multiplied may have more than 32 bits.
+    Multiplier { most: u64 },
+    /// The factor may have more than 32 bits.
+    Multiplicand { most: u64 },
+    /// A negative constant factor.
     MultiplicandNegative,
-    /// A dividend above 32 bits.
-    DividendRange,
-    /// A divisor that is not the same on all paths.
-    DivisorVariable,
-    /// A divisor above 32 bits.
-    DivisorRange,
+    /// The number that is divided may have more than 32 bits.
+    Dividend { most: u64 },
+    /// The divisor is not known.
+    DivisorVariable { least: u64, most: u64 },
+    /// The divisor has more than 32 bits.
+    DivisorLarge,
     /// A negative constant divisor.
     DivisorNegative,
-    /// The frames together are too large.
-    Stack {
-        /// Bytes, each frame rounded up to 64.
-        program: u32,
-        /// The card's limit.
-        limit: u32,
+    /// The frames of all subprograms need more stack than the card has.
+    Stack { needed: u32, available: u32 },
+    /// The translation of this instruction fails, and only the kernel log tells.
+    Untranslatable {
+        text: String,
+        error: i32,
+        what: Untranslatable,
     },
-    /// A store of a constant (`BPF_ST`): never translated (EINVAL, no text in the log).
+    /// More words than the card's code store has.
+    CodeStore { words: u32 },
+    /// Packet bytes that the card keeps elsewhere.
+    PacketReach { reach: u64, available: u32 },
+}
+
+/// What cannot be translated though it passed the driver's check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Untranslatable {
+    /// A store of a constant.
     StoreImmediate,
-    /// A byte of a caller's frame at a place that the translation cannot express (EINVAL, no text in the log).
-    CallerFrameByte,
-    /// A context field other than `data` and `data_end` (EINVAL, no text in the log).
-    ContextField(i16),
-    /// A shift by a register with a known amount that its width does not have (EINVAL, no text in the log).
-    ShiftAmount(u8),
+    /// A field of the context.
+    ContextField,
+    /// A shift by a known amount in a register that has more bits than the operation.
+    Shift,
+    /// A narrow access through a caller's stack pointer.
+    CallerStack,
+    /// Anything else.
+    Other,
+}
+
+/// Where a program is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Creating a map.
+    Map,
+    /// Loading: the driver's check beside the verifier.
+    Verification,
+    /// Loading: the translation; the kernel log has the driver's text.
+    Translation,
+    /// Attaching.
+    Attach,
+}
+
+/// The kernel's `enum bpf_reg_type` (Linux 6.12), which the driver prints as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PointerKind(pub u16);
+
+impl PointerKind {
+    pub(super) const SCALAR: Self = Self(1);
+    pub(super) const MAP_VALUE: Self = Self(4);
+    pub(super) const STACK: Self = Self(6);
+    pub(super) const PACKET: Self = Self(8);
+    pub(super) const CONTEXT: Self = Self(2);
+    /// `PTR_MAYBE_NULL`
+    const NULLABLE: u16 = 1 << 8;
+
+    /// The kind of what a register holds.
+    pub(super) fn of(known: &Known) -> Self {
+        match known {
+            Known::Nothing => Self(0),
+            Known::Number(_) => Self::SCALAR,
+            Known::Address {
+                place, nullable, ..
+            } => {
+                let base = match place {
+                    Place::Context => Self::CONTEXT.0,
+                    Place::Map(_) => 3,
+                    Place::MapValue(_) => Self::MAP_VALUE.0,
+                    Place::Stack(_) => Self::STACK.0,
+                    Place::PacketMeta => 7,
+                    Place::Packet => Self::PACKET.0,
+                    Place::PacketEnd => 9,
+                    Place::Memory => 18,
+                    Place::Kernel => 16,
+                    Place::Function => 21,
+                };
+                Self(base | if *nullable { Self::NULLABLE } else { 0 })
+            }
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self.0 {
+            0 => "nothing",
+            1 => "a number",
+            2 => "the context",
+            3 => "a map",
+            4 => "a map value",
+            6 => "the stack",
+            7 => "the metadata before the packet",
+            8 => "the packet",
+            9 => "the packet's end",
+            21 => "a function",
+            kind if kind & Self::NULLABLE != 0 => "something that may be null",
+            _ => "kernel memory",
+        }
+    }
+}
+
+impl fmt::Display for PointerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl fmt::Display for Reason {
+    #[allow(clippy::match_same_arms, reason = "one arm a text")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::MapKind(kind) => write!(f, "map type {kind} cannot be offloaded"),
-            Reason::MapFlags(_) => f.write_str("map flags are not supported"),
-            Reason::MapElements { wanted, left } => {
+            Self::NoMaps { .. } => f.write_str("Operation not supported"),
+            Self::MapKindNever { .. } | Self::MapSizes { .. } => f.write_str("Invalid argument"),
+            Self::MapKind { .. } => f.write_str("map type not supported"),
+            Self::MapFlags { .. } => f.write_str("map flags are not supported"),
+            Self::MapCount { .. } => f.write_str("too many maps for a device"),
+            Self::MapElements { wanted, left, .. } => {
                 write!(f, "map with too many elements: {wanted}, left: {left}")
             }
-            Reason::MapElementSize { size, limit } => {
-                write!(
-                    f,
-                    "map elements too large: {size}, FW max element size (key+value): {limit}"
-                )
+            Self::MapElementSize { size, most, .. } => write!(
+                f,
+                "map elements too large: {size}, FW max element size (key+value): {most}"
+            ),
+            Self::MapKeySize { size, most, .. } => write!(f, "map key size {size}, FW max is {most}"),
+            Self::MapValueSize { size, most, .. } => {
+                write!(f, "map value size {size}, FW max is {most}")
             }
-            Reason::MapKeySize { size, limit } => {
-                write!(f, "map key size too large: {size}, FW max: {limit}")
-            }
-            Reason::MapValueSize { size, limit } => {
-                write!(f, "map value size too large: {size}, FW max: {limit}")
-            }
-            Reason::MapCount { limit } => write!(f, "too many maps: FW max: {limit}"),
-            Reason::Opcode(code) => write!(f, "instruction {code:#04x} not supported"),
-            Reason::HostAddress => f.write_str("an address that a card does not have"),
-            Reason::Helper(id) => write!(f, "unsupported function id: {id}"),
-            Reason::Missing("bpf_get_prandom_u32") => {
-                f.write_str("bpf_get_prandom_u32(): FW doesn't support random number generation")
-            }
-            Reason::Missing(
-                what @ ("map_lookup" | "map_update" | "map_delete" | "event_output"),
-            ) => {
-                write!(f, "{what}: not supported by FW")
-            }
-            Reason::Missing(what) => write!(f, "{what} not supported by FW"),
-            Reason::AdjustHeadMetadata => f.write_str(
+            Self::Opcode { code } => write!(f, "instruction {code:#04x} not supported"),
+            Self::Helper { id, .. } => write!(f, "unsupported function id: {id}"),
+            Self::HelperMissing { id } => f.write_str(match id {
+                1 => "map_lookup: not supported by FW",
+                2 => "map_update: not supported by FW",
+                3 => "map_delete: not supported by FW",
+                7 => "bpf_get_prandom_u32(): FW doesn't support random number generation",
+                25 => "event_output: not supported by FW",
+                44 => "adjust_head not supported by FW",
+                _ => "adjust_tail not supported by FW",
+            }),
+            Self::AdjustHeadMetadata => f.write_str(
                 "adjust_head: FW requires shifting metadata, not supported by the driver",
             ),
-            Reason::ArgumentPlace { helper, kind } => {
-                write!(f, "{helper}: unsupported ptr type {kind}")
+            Self::ArgumentKind { helper, kind } => write!(f, "{helper}: unsupported ptr type {kind}"),
+            Self::ArgumentVariable { helper } => write!(f, "{helper}: variable pointer"),
+            Self::ArgumentAlignment { helper, distance } => {
+                write!(f, "{helper}: unaligned stack pointer {distance}")
             }
-            Reason::ArgumentVariable(helper) => write!(f, "{helper}: variable pointer"),
-            Reason::ArgumentUnaligned { helper, offset } => {
-                write!(f, "{helper}: unaligned stack pointer {offset}")
+            Self::EventCpu { flags } => {
+                write!(f, "event_output: must use BPF_F_CURRENT_CPU, var_off: {flags}")
             }
-            Reason::DifferentMap(helper) => write!(f, "{helper}: called for different map"),
-            Reason::UpdateOfCounter { at, of } => write!(
+            Self::EventPointer { kind } => write!(f, "event_output: unsupported ptr type: {kind}"),
+            Self::EventPointerChanged { was, is } => {
+                write!(f, "event_output: ptr type changed: {was} {is}")
+            }
+            Self::CounterSetNonZero { byte, stack } => write!(
                 f,
-                "value at offset {at}/{of} may be non-zero, bpf_map_update_elem() is required to initialize \
-                 atomic counters to zero to avoid offload endian issues"
+                "value at offset {byte}/{stack} may be non-zero, bpf_map_update_elem() is required to initialize atomic counters to zero to avoid offload endian issues"
             ),
-            Reason::EventCpu => f.write_str("event_output: must use BPF_F_CURRENT_CPU"),
-            Reason::PointerKind(kind) => write!(f, "unsupported ptr type: {kind}"),
-            Reason::PointerChange { before, after } => {
-                write!(f, "ptr type changed for instruction {before} -> {after}")
-            }
-            Reason::StackVariable => f.write_str("variable ptr stack access"),
-            Reason::StackAlignment { before, after } => {
-                write!(f, "stack access changed location was:{before} is:{after}")
-            }
-            Reason::ContextStore => f.write_str("unsupported store to context field"),
-            Reason::MapStore => f.write_str("map writes not supported"),
-            Reason::MapValueVariable => f.write_str("map value offset is variable"),
-            Reason::MapUse { before, after, at } => {
-                write!(
-                    f,
-                    "map value use type conflict {before} vs {after} off: {at}"
-                )
-            }
-            Reason::CounterInitialised { at } => write!(
+            Self::CounterMaybeNonZero { offset } => write!(
                 f,
-                "atomic counter in map value may already be initialized to non-zero value off: {at}"
+                "atomic counter in map value may already be initialized to non-zero value off: {offset}"
             ),
-            Reason::Atomic(operation) => write!(f, "atomic op not implemented: {operation}"),
-            Reason::AtomicPlace(kind) => write!(f, "atomic add not to a map value pointer: {kind}"),
-            Reason::AtomicOperand(kind) => write!(f, "atomic add not of a scalar: {kind}"),
-            Reason::MultiplierRange => f.write_str("multiplier is not within u32 value range"),
-            Reason::MultiplicandRange => f.write_str("multiplicand is not within u32 value range"),
-            Reason::MultiplicandNegative => {
+            Self::UseConflict { was, is, offset } => {
+                write!(f, "map value use type conflict {was} vs {is} off: {offset}")
+            }
+            Self::MapOffsetVariable => f.write_str("map value offset is variable"),
+            Self::MapWrite { .. } => f.write_str("map writes not supported"),
+            Self::Pointer { kind } => write!(f, "unsupported ptr type: {kind}"),
+            Self::PointerChanged { was, is } => {
+                write!(f, "ptr type changed for instruction {was} -> {is}")
+            }
+            Self::StackVariable => f.write_str("variable ptr stack access"),
+            Self::StackMoved { was, is } => {
+                write!(f, "stack access changed location was:{was} is:{is}")
+            }
+            Self::ContextStore => f.write_str("unsupported store to context field"),
+            Self::QueueSelect => f.write_str("queue selection not supported by FW"),
+            Self::Atomic { imm } => write!(f, "atomic op not implemented: {imm}"),
+            Self::AtomicPlace { kind } => {
+                write!(f, "atomic add not to a map value pointer: {kind}")
+            }
+            Self::AtomicOperand { kind } => write!(f, "atomic add not of a scalar: {kind}"),
+            Self::Multiplier { .. } => f.write_str("multiplier is not within u32 value range"),
+            Self::Multiplicand { .. } => f.write_str("multiplicand is not within u32 value range"),
+            Self::MultiplicandNegative => {
                 f.write_str("sign extended multiplicand won't be within u32 value range")
             }
-            Reason::DividendRange => f.write_str("dividend is not within u32 value range"),
-            Reason::DivisorVariable => f.write_str("divisor is not constant"),
-            Reason::DivisorRange => f.write_str("divisor is not within u32 value range"),
-            Reason::DivisorNegative => f.write_str("divide by negative constant is not supported"),
-            Reason::Stack { program, limit } => {
-                write!(f, "stack too large: program {program}B > FW stack {limit}B")
+            Self::Dividend { .. } => f.write_str("dividend is not within u32 value range"),
+            Self::DivisorVariable { .. } => f.write_str("divisor is not constant"),
+            Self::DivisorLarge => f.write_str("divisor is not within u32 value range"),
+            Self::DivisorNegative => f.write_str("divide by negative constant is not supported"),
+            Self::Stack { needed, available } => {
+                write!(f, "stack too large: program {needed}B > FW stack {available}B")
             }
-            Reason::StoreImmediate => f.write_str("a store of a constant is not translated"),
-            Reason::CallerFrameByte => {
-                f.write_str("an access to a byte of a caller's frame is not translated")
+            Self::Untranslatable { error, .. } => write!(f, "Translation failed with error {error}"),
+            Self::CodeStore { words } => {
+                write!(f, "instruction limit reached ({words} NFP instructions)")
             }
-            Reason::ContextField(offset) => {
-                write!(f, "context field at offset {offset} is not translated")
-            }
-            Reason::ShiftAmount(amount) => write!(f, "a shift by {amount} is not translated"),
+            Self::PacketReach { .. } => f.write_str(
+                "BPF offload not supported with potential packet access beyond HW packet split boundary",
+            ),
         }
     }
 }
 
 impl Reason {
-    /// What to do about it, one line.
-    pub fn help(&self) -> &'static str {
+    /// Where it shows.
+    pub fn stage(&self) -> Stage {
         match self {
-            Reason::MapKind(_) => {
-                "use a hash or an array map; per-CPU and LRU maps have no offloaded form"
-            }
-            Reason::MapFlags(_) => {
-                "create the map without flags; constants in .rodata can become immediates"
-            }
-            Reason::MapElements { .. } => "use fewer elements",
-            Reason::MapElementSize { .. }
-            | Reason::MapKeySize { .. }
-            | Reason::MapValueSize { .. } => {
-                "use a smaller key or value, or split the value over two maps"
-            }
-            Reason::MapCount { .. } => "use fewer maps",
-            Reason::Opcode(_) => {
-                "build with -mcpu=v2 or v3; replace modulo by a mask, or by a division and a multiplication"
-            }
-            Reason::HostAddress => {
-                "global variables and kernel functions cannot be offloaded: use an array map"
-            }
-            Reason::Helper(_) => {
-                "offloaded programs have seven helpers: map lookup, update and delete, \
-                                  get_prandom_u32, perf_event_output, xdp_adjust_head and xdp_adjust_tail"
-            }
-            Reason::Missing(_) | Reason::AdjustHeadMetadata => {
-                "use firmware that has it, or do without it"
-            }
-            Reason::ArgumentPlace { .. } | Reason::ArgumentVariable(_) => {
-                "copy keys and values to the stack, at a fixed place"
-            }
-            Reason::ArgumentUnaligned { .. } => "align keys and values on the stack to 4 bytes",
-            Reason::DifferentMap(_) => "call the helper once for each map",
-            Reason::UpdateOfCounter { .. } | Reason::CounterInitialised { .. } => {
-                "write 0 to counters in an update, or keep them in a map of their own"
-            }
-            Reason::EventCpu => "pass BPF_F_CURRENT_CPU",
-            Reason::PointerKind(_) | Reason::PointerChange { .. } => {
-                "load and store through the packet, the stack and map values only, each instruction through one of them"
-            }
-            Reason::StackVariable | Reason::StackAlignment { .. } => {
-                "use constant places on the stack"
-            }
-            Reason::ContextStore => "only rx_queue_index can be stored to",
-            Reason::MapStore => "change map values by an update, or by atomic additions",
-            Reason::MapValueVariable => "read map values at constant offsets",
-            Reason::MapUse { .. } => {
-                "a word that is added to atomically cannot be read by the program"
-            }
-            Reason::Atomic(_) => "only atomic additions without fetch are offloaded",
-            Reason::AtomicPlace(_) | Reason::AtomicOperand(_) => "add numbers to map values only",
-            Reason::MultiplierRange
-            | Reason::MultiplicandRange
-            | Reason::DividendRange
-            | Reason::DivisorRange => "keep operands to 32 bits: use u32 variables, or mask them",
-            Reason::MultiplicandNegative | Reason::DivisorNegative => "use a positive constant",
-            Reason::DivisorVariable => "divide by constants only",
-            Reason::Stack { .. } => {
-                "use less stack: fewer or smaller variables, fewer nested subprograms"
-            }
-            Reason::StoreImmediate => {
-                "put the constant into a register first: build with -mcpu=v3 or lower"
-            }
-            Reason::CallerFrameByte => "pass values to subprograms in registers, or inline them",
-            Reason::ContextField(_) => "only data and data_end can be read",
-            Reason::ShiftAmount(_) => "shift by less than the width",
+            Self::NoMaps { .. }
+            | Self::MapKindNever { .. }
+            | Self::MapSizes { .. }
+            | Self::MapKind { .. }
+            | Self::MapFlags { .. }
+            | Self::MapCount { .. }
+            | Self::MapElements { .. }
+            | Self::MapElementSize { .. }
+            | Self::MapKeySize { .. }
+            | Self::MapValueSize { .. } => Stage::Map,
+            Self::Untranslatable { .. } | Self::CodeStore { .. } => Stage::Translation,
+            Self::PacketReach { .. } => Stage::Attach,
+            _ => Stage::Verification,
         }
+    }
+
+    /// The reason as a finding at a slot, with the driver's text among what was known.
+    pub fn finding(&self, slot: usize) -> Finding {
+        let (code, message, help) = self.explained();
+        let finding = Finding::error(code, slot, message);
+        let finding = match self.stage() {
+            Stage::Map => finding.knowing(match self {
+                Self::NoMaps { .. } | Self::MapKindNever { .. } | Self::MapSizes { .. } => {
+                    format!("creating the map fails: {self}")
+                }
+                _ => format!("the driver writes to the kernel log: \"NFP net bpf: {self}\""),
+            }),
+            Stage::Verification => finding.knowing(format!("the driver says: \"[nfp] {self}\"")),
+            Stage::Translation => finding.knowing(format!(
+                "loading fails with \"Invalid argument\" and nothing else; the driver writes to the kernel log: \"NFP net bpf: {self}\""
+            )),
+            Stage::Attach => finding.knowing(format!("attaching fails: \"nfp: {self}\"")),
+        };
+        finding.help(help)
+    }
+
+    /// What to do about it, one line.
+    pub fn help(&self) -> String {
+        self.explained().2
+    }
+
+    /// The code, what is wrong, and what would help.
+    fn explained(&self) -> (Code, String, String) {
+        let (code, message, help): (Code, String, &str) = match self {
+            Self::NoMaps { map } => (
+                Code::OffloadMap,
+                format!("map {map} cannot be on the card: its firmware keeps no maps"),
+                "use a firmware with maps, or run in native mode",
+            ),
+            Self::MapKindNever { map, kind } => (
+                Code::OffloadMap,
+                format!(
+                    "map {map} is of kind {}, but only hash and array maps can be on a card",
+                    offload_compiler::target::map_kind_name(*kind)
+                        .map_or_else(|| kind.to_string(), str::to_owned)
+                ),
+                "use BPF_MAP_TYPE_HASH or BPF_MAP_TYPE_ARRAY; a per-CPU counter becomes an array with atomic additions (__sync_fetch_and_add)",
+            ),
+            Self::MapSizes { map } => (
+                Code::OffloadMap,
+                format!("map {map}: keys and values of a perf event array have four bytes"),
+                "use __u32 for key and value",
+            ),
+            Self::MapKind { map } => (
+                Code::OffloadMap,
+                format!("this card's firmware keeps no maps of the kind of {map}"),
+                "use a hash or array map, whichever the firmware has",
+            ),
+            Self::MapFlags { map, flags } => (
+                Code::OffloadMap,
+                format!("map {map} has flags ({flags:#x}), and a map on the card may have none"),
+                "leave out map_flags; global variables (.data, .rodata, .bss) are maps with flags, so use constants instead, or an array map that is looked up",
+            ),
+            Self::MapCount { map, most } => (
+                Code::OffloadMap,
+                format!("map {map} is one too many: the card keeps {most}"),
+                "put values of several maps into one",
+            ),
+            Self::MapElements { map, wanted, left } => (
+                Code::OffloadMap,
+                format!("map {map} wants {wanted} entries, the card has room for {left}"),
+                "lower max_entries",
+            ),
+            Self::MapElementSize { map, size, most } => (
+                Code::OffloadMap,
+                format!(
+                    "an element of map {map} takes {size} bytes (key and value, each rounded up to 8), the card takes {most}"
+                ),
+                "make key or value smaller, or split the value over two maps",
+            ),
+            Self::MapKeySize { map, size, most } => (
+                Code::OffloadMap,
+                format!("keys of map {map} have {size} bytes, the card takes {most}"),
+                "make the key smaller, by a hash of it for instance",
+            ),
+            Self::MapValueSize { map, size, most } => (
+                Code::OffloadMap,
+                format!("values of map {map} have {size} bytes, the card takes {most}"),
+                "make the value smaller, or split it over two maps",
+            ),
+            Self::Opcode { code } => (
+                Code::OffloadInstruction,
+                format!("the driver has no translation for this instruction (opcode {code:#04x})"),
+                opcode_help(*code),
+            ),
+            Self::Helper { id, name } => (
+                Code::OffloadHelper,
+                format!("the card has no {name} (helper {id})"),
+                "on the card there are map lookup, update and delete, bpf_get_prandom_u32, bpf_perf_event_output, bpf_xdp_adjust_head and bpf_xdp_adjust_tail",
+            ),
+            Self::HelperMissing { id } => (
+                Code::OffloadHelper,
+                format!(
+                    "this card's firmware does not offer {}",
+                    offload_compiler::isa::functions::name(*id).unwrap_or("this helper")
+                ),
+                "use another firmware, or run in native mode",
+            ),
+            Self::AdjustHeadMetadata => (
+                Code::OffloadHelper,
+                "this card's firmware keeps metadata before the packet, so bpf_xdp_adjust_head cannot be used".to_owned(),
+                "use another firmware, or run in native mode",
+            ),
+            Self::ArgumentKind { helper, kind } => (
+                Code::OffloadHelperArgument,
+                format!("{helper}: the card takes keys and values from the stack only, this is {}", kind.words()),
+                "copy it to a variable on the stack first",
+            ),
+            Self::ArgumentVariable { helper } => (
+                Code::OffloadHelperArgument,
+                format!("{helper}: the place on the stack is not known when the program is loaded"),
+                "give the helper a variable of its own, not an element chosen at run time",
+            ),
+            Self::ArgumentAlignment { helper, distance } => (
+                Code::OffloadHelperArgument,
+                format!("{helper}: {distance} bytes below the frame pointer is not a multiple of four"),
+                "align it: __attribute__((aligned(4))), or pad the structure around it",
+            ),
+            Self::EventCpu { .. } => (
+                Code::OffloadHelperArgument,
+                "bpf_perf_event_output on the card takes BPF_F_CURRENT_CPU only".to_owned(),
+                "pass BPF_F_CURRENT_CPU",
+            ),
+            Self::EventPointer { kind } => (
+                Code::OffloadHelperArgument,
+                format!("the card takes data for events from stack, packet or map value, this is {}", kind.words()),
+                "copy it to the stack first",
+            ),
+            Self::EventPointerChanged { was, is } => (
+                Code::OffloadHelperArgument,
+                format!("on one path the event's data are in {}, on another in {}", was.words(), is.words()),
+                "call bpf_perf_event_output once for each",
+            ),
+            Self::CounterSetNonZero { byte, .. } => (
+                Code::OffloadMapAccess,
+                format!("byte {byte} of the value may not be 0, and the word is counted atomically elsewhere"),
+                "a counter on the card has another byte order: it may only be set to 0, by a value that is zeroed byte-wise; keep counters in a map of their own that user space fills",
+            ),
+            Self::CounterMaybeNonZero { offset } => (
+                Code::OffloadMapAccess,
+                format!("the counter at byte {offset} of the value may have been set to something other than 0 by bpf_map_update_elem"),
+                "a counter on the card has another byte order: let user space create the entries, or keep counters in a map of their own",
+            ),
+            Self::UseConflict { was, is, offset } => (
+                Code::OffloadMapAccess,
+                format!("the word at byte {offset} of the map value is {} and {}", use_words(was), use_words(is)),
+                "a word that is counted atomically has another byte order on the card: read it from user space only, or count elsewhere",
+            ),
+            Self::MapOffsetVariable => (
+                Code::OffloadMapAccess,
+                "the place in the map value is not known when the program is loaded".to_owned(),
+                "use the index as the map's key instead of indexing an array inside the value",
+            ),
+            Self::MapWrite { .. } => (
+                Code::OffloadMapAccess,
+                "programs on the card cannot store to map values".to_owned(),
+                "count with __sync_fetch_and_add, or build the value on the stack and call bpf_map_update_elem",
+            ),
+            Self::Pointer { kind } => (
+                Code::OffloadPointer,
+                format!("the card cannot access {}", kind.words()),
+                "on the card there are context, packet, stack and map values",
+            ),
+            Self::PointerChanged { was, is } => (
+                Code::OffloadPointer,
+                format!("on one path this accesses {}, on another {}", was.words(), is.words()),
+                "access each with an instruction of its own: do not choose between two pointers",
+            ),
+            Self::StackVariable => (
+                Code::OffloadStack,
+                "the place on the stack is not known when the program is loaded".to_owned(),
+                "do not index an array on the stack by a variable: use a map, or unroll the loop over it",
+            ),
+            Self::StackMoved { was, is } => (
+                Code::OffloadStack,
+                format!("on one path this is stack offset {was}, on another {is}: their alignment to four bytes differs"),
+                "align both: __attribute__((aligned(4)))",
+            ),
+            Self::ContextStore => (
+                Code::OffloadContext,
+                "the only field of the context that can be stored to is rx_queue_index".to_owned(),
+                "change the packet itself, or move its ends with bpf_xdp_adjust_head or bpf_xdp_adjust_tail",
+            ),
+            Self::QueueSelect => (
+                Code::OffloadContext,
+                "this card's firmware lets no program choose the receive queue".to_owned(),
+                "use another firmware, or leave the queue to RSS",
+            ),
+            Self::Atomic { .. } => (
+                Code::OffloadInstruction,
+                "the only atomic operation on the card is the plain addition".to_owned(),
+                "use __sync_fetch_and_add and do not use its result",
+            ),
+            Self::AtomicPlace { kind } => (
+                Code::OffloadInstruction,
+                format!("atomic additions on the card go to map values only, this is {}", kind.words()),
+                "use a plain addition here",
+            ),
+            Self::AtomicOperand { kind } => (
+                Code::OffloadInstruction,
+                format!("what is added atomically has to be a number, this is the address of {}", kind.words()),
+                "add a number",
+            ),
+            Self::Multiplier { most } => (
+                Code::OffloadArithmetic,
+                format!("the card multiplies numbers of 32 bits, this one may reach {most}"),
+                "convert it to __u32 first, or mask it, so that the verifier knows that it fits",
+            ),
+            Self::Multiplicand { most } => (
+                Code::OffloadArithmetic,
+                format!("the card multiplies by numbers of 32 bits, the factor may reach {most}"),
+                "convert it to __u32 first, or mask it, so that the verifier knows that it fits",
+            ),
+            Self::MultiplicandNegative => (
+                Code::OffloadArithmetic,
+                "the card cannot multiply 64 bit numbers by a negative constant".to_owned(),
+                "multiply by the positive constant and negate",
+            ),
+            Self::Dividend { most } => (
+                Code::OffloadArithmetic,
+                format!("the card divides numbers of 32 bits, this one may reach {most}"),
+                "convert it to __u32 first, or shift instead where the divisor is a power of two",
+            ),
+            Self::DivisorVariable { least, most } => (
+                Code::OffloadArithmetic,
+                format!("the card divides by constants only, this divisor may be {least} to {most}"),
+                "divide by a constant; where there are a few divisors, choose among them with a switch",
+            ),
+            Self::DivisorLarge => (
+                Code::OffloadArithmetic,
+                "the card divides by numbers of 32 bits only".to_owned(),
+                "the result is 0 where the dividend has 32 bits: compare instead",
+            ),
+            Self::DivisorNegative => (
+                Code::OffloadArithmetic,
+                "the card cannot divide by a negative constant".to_owned(),
+                "divide by the positive constant and negate",
+            ),
+            Self::Stack { needed, available } => (
+                Code::OffloadStack,
+                format!("the frames of the deepest chain of calls need {needed} bytes, each rounded up to 64, the card has {available}"),
+                "use less stack, or inline subprograms so that they share a frame",
+            ),
+            Self::Untranslatable { what, .. } => what.explained(),
+            Self::CodeStore { words } => (
+                Code::OffloadCodeSize,
+                format!("the translation is longer than the card's code store of {words} words"),
+                "make the program smaller: two words an instruction is usual, large constants and variable shifts cost more",
+            ),
+            Self::PacketReach { reach, available } => (
+                Code::OffloadPacketReach,
+                format!("this may reach byte {reach} of the packet, the card keeps {available} where programs can read"),
+                "bound the offset, or lower the interface's MTU",
+            ),
+        };
+        (code, message, help.to_owned())
+    }
+}
+
+impl Untranslatable {
+    fn explained(self) -> (Code, String, &'static str) {
+        match self {
+            Self::StoreImmediate => (
+                Code::OffloadInstruction,
+                "the driver cannot translate the store of a constant".to_owned(),
+                "`xdp-offload compile --target nfp` stores it from a register; in C, make the constant volatile or compile with -mcpu=v1..v3 for clang before 17",
+            ),
+            Self::ContextField => (
+                Code::OffloadContext,
+                "of the context, the card has only data and data_end".to_owned(),
+                "do not read ingress_ifindex, rx_queue_index or data_meta",
+            ),
+            Self::Shift => (
+                Code::OffloadArithmetic,
+                "the shift's amount is always the same and has more bits than the number"
+                    .to_owned(),
+                "mask the amount: `x << (n & 31)`, or `& 63` for 64 bit numbers",
+            ),
+            Self::CallerStack => (
+                Code::OffloadStack,
+                "the driver cannot translate this narrow access to the caller's stack".to_owned(),
+                "access four aligned bytes at once, or inline the subprogram",
+            ),
+            Self::Other => (
+                Code::OffloadInstruction,
+                "the driver cannot translate this instruction".to_owned(),
+                "rewrite the statement",
+            ),
+        }
+    }
+}
+
+fn use_words(name: &str) -> &'static str {
+    match name {
+        "read" => "read",
+        "atomic" => "counted atomically",
+        _ => "written",
+    }
+}
+
+fn opcode_help(code: u8) -> &'static str {
+    match code {
+        0x94 | 0x97 | 0x9c | 0x9f => {
+            "`a % n` is `a - a / n * n` for a constant n; for a power of two it is `a & (n - 1)`"
+        }
+        0xd4 => "on little-endian hosts this only cuts the number off: use a cast",
+        0xd7 => "compile with -mcpu=v3, which swaps by bpf_htons and friends",
+        0x06 => "compile with -mcpu=v3, which has no long jumps",
+        0x81 | 0x89 | 0x91 => "compile with -mcpu=v3, which extends the sign by shifts",
+        0xe5 => "bound the loop by a counter instead of cond_break or may_goto",
+        _ => "compile with -mcpu=v3",
     }
 }

@@ -1,105 +1,71 @@
-//! How much stack a program needs on the card.
+//! How much stack a program needs on the card (`nfp_bpf_finalize`, `nfp_bpf_get_stack_usage`).
 
-use offload_compiler::isa::{Callee, Instruction, Reg};
-use offload_compiler::verify::{Function, Input, Verdict};
+use std::collections::HashMap;
 
-use super::{Reason, Refusal, Subject};
-use crate::profile::Profile;
+use offload_compiler::verify::{Function, Input};
 
-/// Frames begin on multiples of this.
-const FRAME: u32 = 64;
-/// The return address that a subprogram keeps.
+use super::callee;
+
+/// Every frame is rounded up to this (`STACK_FRAME_ALIGN`).
+const FRAME_ALIGNMENT: u32 = 64;
+/// A subprogram keeps its return address in its frame.
 const RETURN_ADDRESS: u32 = 4;
-/// r6 to r9, kept by a subprogram that writes one of them.
+/// And r6 to r9, where it writes to one of them.
 const SAVED_REGISTERS: u32 = 32;
 
-/// Bytes of the frame of each function of the input, by its index, as the driver lays it out.
-pub(super) fn frames(input: &Input<'_>, verdict: &Verdict) -> Vec<u32> {
-    let frame = |(index, function): (usize, &Function)| {
-        let own = verdict
-            .stack
-            .get(&function.start)
+/// Bytes of stack that the deepest chain of calls needs. The verifier has made sure that there are no circles.
+pub(super) fn needed(input: &Input<'_>, used: &HashMap<usize, u32>) -> u32 {
+    let mut known: HashMap<usize, u32> = HashMap::new();
+    // Each function waits until those it calls are known.
+    let mut work: Vec<usize> = vec![0];
+    let mut rounds = 0usize;
+    let bound = input.functions.len().saturating_mul(input.functions.len()) + 2;
+    while let Some(&start) = work.last() {
+        rounds += 1;
+        let Some(function) = input.function_at(start).filter(|_| rounds <= bound * 2) else {
+            work.pop();
+            continue;
+        };
+        let callees = callees(input, function);
+        let unknown: Vec<usize> = callees
+            .iter()
             .copied()
-            .unwrap_or(0)
-            .next_multiple_of(4);
-        if index == 0 {
-            return own;
-        }
-        let saves = reached(input, verdict, function).any(|(_, instruction)| {
-            instruction
-                .written()
-                .is_some_and(|reg| (Reg::R6..=Reg::R9).contains(&reg))
-        });
-        own + RETURN_ADDRESS + if saves { SAVED_REGISTERS } else { 0 }
-    };
-    input.functions.iter().enumerate().map(frame).collect()
-}
-
-/// The longest chain of calls, if its frames are too large together.
-pub(super) fn refusal(
-    input: &Input<'_>,
-    verdict: &Verdict,
-    frames: &[u32],
-    profile: &Profile,
-) -> Option<Refusal> {
-    let mut known = vec![None; frames.len()];
-    let program = chain(input, verdict, frames, 0, &mut known, 0);
-    let limit = profile.stack_bytes;
-    (program > limit).then_some(Refusal {
-        subject: Subject::Program,
-        reason: Reason::Stack { program, limit },
-    })
-}
-
-/// Bytes of a function's frame and of the deepest chain below it. The verifier has bounded the depth of calls.
-fn chain(
-    input: &Input<'_>,
-    verdict: &Verdict,
-    frames: &[u32],
-    index: usize,
-    known: &mut [Option<u32>],
-    depth: u8,
-) -> u32 {
-    let (Some(function), Some(own), Some(before)) = (
-        input.functions.get(index),
-        frames.get(index),
-        known.get(index).copied(),
-    ) else {
-        return 0;
-    };
-    if let Some(bytes) = before {
-        return bytes;
-    }
-    let mut deepest = 0;
-    for (slot, instruction) in reached(input, verdict, function) {
-        if let Instruction::Call(Callee::Local(distance)) = instruction
-            && depth < 8
-            && let Some(callee) = slot.checked_add_signed(*distance as isize + 1)
-            && let Ok(callee) = input
-                .functions
-                .binary_search_by_key(&callee, |function| function.start)
-        {
-            deepest = deepest.max(chain(input, verdict, frames, callee, known, depth + 1));
+            .filter(|callee| !known.contains_key(callee) && !work.contains(callee))
+            .collect();
+        if unknown.is_empty() {
+            let below = callees.iter().filter_map(|callee| known.get(callee)).max();
+            let own = frame(input, function, used).next_multiple_of(FRAME_ALIGNMENT);
+            let total = own.saturating_add(below.copied().unwrap_or(0));
+            known.insert(start, total);
+            work.pop();
+        } else {
+            work.extend(unknown);
         }
     }
-    let bytes = own.next_multiple_of(FRAME) + deepest;
-    known[index] = Some(bytes);
+    known.get(&0).copied().unwrap_or(0)
+}
+
+/// Bytes of a function's own frame.
+pub(super) fn frame(input: &Input<'_>, function: &Function, used: &HashMap<usize, u32>) -> u32 {
+    let mut bytes = used.get(&function.start).copied().unwrap_or(0);
+    if function.start != 0 {
+        bytes += RETURN_ADDRESS;
+        if saves_registers(input, function) {
+            bytes += SAVED_REGISTERS;
+        }
+    }
     bytes
 }
 
-/// The instructions of a function that some path reaches, by slot.
-fn reached<'a>(
-    input: &'a Input<'_>,
-    verdict: &'a Verdict,
-    function: &'a Function,
-) -> impl Iterator<Item = (usize, &'a Instruction)> {
-    let slots = function.start
-        ..function
-            .start
-            .saturating_add(function.len)
-            .min(input.code.len());
-    slots.filter_map(|slot| {
-        let reached = verdict.reached.get(slot).copied().unwrap_or(false);
-        Some((slot, input.code.at(slot).filter(|_| reached)?))
-    })
+/// The driver takes any instruction with r6 to r9 in its destination field for a write, stores through it included.
+fn saves_registers(input: &Input<'_>, function: &Function) -> bool {
+    (function.start..function.start + function.len)
+        .filter_map(|slot| input.code.at(slot))
+        .any(|instruction| (6..=9).contains(&instruction.encode().0.dst))
+}
+
+fn callees(input: &Input<'_>, function: &Function) -> Vec<usize> {
+    (function.start..function.start + function.len)
+        .filter_map(|slot| callee(slot, input.code.at(slot)?))
+        .collect()
 }

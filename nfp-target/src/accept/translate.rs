@@ -1,78 +1,190 @@
-//! What the driver cannot translate though it accepted it in verification.
+//! What the driver's translation refuses after its check passed (`nfp_translate`). The user sees EINVAL and no more.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use offload_compiler::isa::{AluOp, Instruction, Operand, Size, Width};
-use offload_compiler::verify::Input;
+use offload_compiler::verify::{Input, Known, Place, Verdict};
 
-use super::instruction::Seen;
-use super::{Reason, Refusal, Subject};
+use super::instruction::Meta;
+use super::{Reason, Refusal, Subject, Untranslatable, size, stack};
+use crate::profile::Profile;
 
-/// `enum bpf_reg_type`: the context.
-const CONTEXT: u32 = 2;
+const EFAULT: i32 = -14;
+/// What a callback of the translation returns, -EOPNOTSUPP.
+const EOPNOTSUPP: i32 = -95;
+/// Words that every program has: 2 before it, 13 after it, 8 empty ones at the end.
+const FRAME_WORDS: usize = 23;
 
-/// In the order of the program: only instructions that some path reaches are translated. `frames` are the frames of
-/// the input's functions.
-pub(super) fn refusals(
-    input: &Input<'_>,
-    seen: &BTreeMap<usize, Seen>,
-    frames: &[u32],
-) -> Vec<Refusal> {
-    let refused = seen.iter().filter_map(|(slot, seen)| {
-        let function = input
-            .functions
-            .partition_point(|function| function.start <= *slot);
-        let frame = function
-            .checked_sub(1)
-            .and_then(|index| frames.get(index))
-            .copied()
-            .unwrap_or(0);
-        let reason = reason(seen, frame)?;
-        Some(Refusal {
-            subject: Subject::Instruction(*slot),
-            reason,
-        })
-    });
-    refused.collect()
-}
-
-fn reason(seen: &Seen, frame: u32) -> Option<Reason> {
-    match seen.instruction {
-        Instruction::Store {
-            src: Operand::Imm(_),
-            ..
-        } => Some(Reason::StoreImmediate),
-        Instruction::Load { size: Size::B8, .. } | Instruction::Store { size: Size::B8, .. }
-            if seen
-                .caller_frame
-                .is_some_and(|offset| is_lost_byte(offset, frame)) =>
-        {
-            Some(Reason::CallerFrameByte)
-        }
-        // data and data_end
-        Instruction::Load { size, off, .. } if seen.pointer_kind() == Some(CONTEXT) => {
-            (size != Size::B32 || !matches!(off, 0 | 4)).then_some(Reason::ContextField(off))
-        }
-        Instruction::Alu {
-            width,
-            op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
-            src: Operand::Reg(_),
-            ..
-        } if seen.source.0 == seen.source.1 => {
-            // The driver takes the low 8 bits of a known amount as the constant.
-            let amount = seen.source.0 as u8;
-            let limit = match width {
-                Width::W32 => 32,
-                Width::W64 => 64,
-            };
-            (amount >= limit).then_some(Reason::ShiftAmount(amount))
-        }
-        _ => None,
+/// Whether the driver has a translation for an opcode (`instr_cb`).
+pub(super) fn supported(code: u8) -> bool {
+    let operation = code & 0xf0;
+    let register_operand = code & 0x08 != 0;
+    match code & 0x07 {
+        // 64 and 32 bit arithmetic: all but mod; byte swaps only to big endian, negation has no operand.
+        0x07 | 0x04 => match operation {
+            0x90 => false,
+            0xd0 => code == 0xdc,
+            0x80 => !register_operand,
+            0xe0.. => false,
+            _ => true,
+        },
+        // ld_imm64, LD_ABS, LD_IND
+        0x00 => matches!(code, 0x18 | 0x20 | 0x28 | 0x30 | 0x40 | 0x48 | 0x50),
+        // Loads without sign extension, stores, stores of constants
+        0x01..=0x03 => code & 0xe0 == 0x60 || matches!(code, 0xc3 | 0xdb),
+        0x05 => match operation {
+            0x00 | 0x80 | 0x90 => !register_operand,
+            0xe0.. => false,
+            _ => true,
+        },
+        _ => !matches!(operation, 0x00 | 0x80 | 0x90 | 0xe0 | 0xf0),
     }
 }
 
-/// An offset in a caller's frame is taken as one in the function's own. Where that is negative, so is its remainder
-/// by 4, and the byte's lane becomes -3 or -2, which no byte mask has. (-1 has one, of the wrong byte.)
-fn is_lost_byte(offset: i64, frame: u32) -> bool {
-    matches!((offset + i64::from(frame)) % 4, -3 | -2)
+/// The fewest words of the translation, and what cannot be translated.
+pub(super) fn translate(
+    input: &Input<'_>,
+    profile: &Profile,
+    seen: &HashMap<usize, Meta>,
+    verdict: &Verdict,
+) -> (usize, Vec<Refusal>) {
+    let mut words = FRAME_WORDS;
+    let mut refusals = Vec::new();
+    for (slot, instruction) in input.code.iter() {
+        // The kernel removes dead code before.
+        if !verdict.reached.get(slot).copied().unwrap_or(false) {
+            continue;
+        }
+        let meta = seen.get(&slot);
+        let on_stack = |known: &Known, off, size| {
+            let frame = input.function_of(slot).map_or(0, |function| {
+                stack::frame(input, function, &verdict.stack).next_multiple_of(4)
+            });
+            meta.is_none_or(|meta| stack_access_ok(frame, meta, known, off, size))
+        };
+        let mut refuse = |what, error| {
+            refusals.push(Refusal::new(
+                Subject::Instruction(slot),
+                Reason::Untranslatable {
+                    text: instruction.to_string(),
+                    error,
+                    what,
+                },
+            ));
+        };
+        match *instruction {
+            Instruction::Load {
+                base: _, off, size, ..
+            } => match meta.and_then(|meta| meta.pointer) {
+                Some(Known::Address {
+                    place: Place::Context,
+                    ..
+                }) if size != Size::B32 || (off != 0 && off != 4) => {
+                    refuse(Untranslatable::ContextField, EOPNOTSUPP);
+                }
+                Some(
+                    known @ Known::Address {
+                        place: Place::Stack(_),
+                        ..
+                    },
+                ) if !on_stack(&known, off, size) => {
+                    refuse(Untranslatable::CallerStack, EOPNOTSUPP);
+                }
+                None => refuse(Untranslatable::Other, EOPNOTSUPP),
+                _ => {}
+            },
+            Instruction::Store {
+                src: Operand::Imm(_),
+                ..
+            } => refuse(Untranslatable::StoreImmediate, EOPNOTSUPP),
+            Instruction::Store { off, size, .. } => match meta.and_then(|meta| meta.pointer) {
+                Some(
+                    known @ Known::Address {
+                        place: Place::Stack(_),
+                        ..
+                    },
+                ) if !on_stack(&known, off, size) => {
+                    refuse(Untranslatable::CallerStack, EOPNOTSUPP);
+                }
+                None => refuse(Untranslatable::Other, EOPNOTSUPP),
+                _ => {}
+            },
+            Instruction::Alu {
+                op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
+                width,
+                src: Operand::Reg(_),
+                ..
+            } => {
+                if let Some((least, most)) = meta.and_then(|meta| meta.source)
+                    && least == most
+                    && !shift_ok(least as u8, width)
+                {
+                    refuse(Untranslatable::Shift, EFAULT);
+                }
+            }
+            _ => {}
+        }
+        let place = match meta.and_then(|meta| meta.pointer) {
+            Some(Known::Address { place, .. }) => Some(place),
+            _ => None,
+        };
+        if !decided(slot, instruction, &verdict.reached) {
+            words += size::least_words(instruction, place);
+        }
+    }
+    if words > profile.code_words as usize {
+        refusals.push(Refusal::new(
+            Subject::Program,
+            Reason::CodeStore {
+                words: profile.code_words,
+            },
+        ));
+    }
+    (words, refusals)
+}
+
+/// Whether a branch always goes one way: the kernel makes a jump of it, or nothing
+/// (`opt_hard_wire_dead_code_branches`).
+fn decided(slot: usize, instruction: &Instruction, reached: &[bool]) -> bool {
+    let Instruction::Branch { offset, .. } = *instruction else {
+        return false;
+    };
+    let reached = |slot: Option<usize>| slot.and_then(|slot| reached.get(slot)) == Some(&true);
+    !reached(Some(slot + 1)) || !reached((slot + 1).checked_add_signed(offset.into()))
+}
+
+/// A known amount is cut to eight bits, and what is left has to fit the field of a word.
+fn shift_ok(amount: u8, width: Width) -> bool {
+    amount
+        < match width {
+            Width::W32 => 32,
+            Width::W64 => 64,
+        }
+}
+
+/// A narrow access must not cross a word as the driver sees it (`mem_op_stack`, `wrp_lmem_load`): where the place is not
+/// always the same, it counts from the frame that runs, and a place in a caller's frame is negative.
+fn stack_access_ok(frame: u32, meta: &Meta, known: &Known, off: i16, size: Size) -> bool {
+    if !meta.moved && !meta.callers_stack {
+        return true;
+    }
+    let Some(place) = known.constant_offset() else {
+        return true;
+    };
+    let mut off = frame as i32 + i32::from(off) + place as i32;
+    let mut left = size.bytes() as i32;
+    let mut byte_of_register = 0;
+    while left > 0 {
+        let next_word = off.div_euclid(4) * 4 + 4;
+        let slice = (off + left.min(4 - byte_of_register)).min(next_word) - off;
+        // In C the remainder has the sign of the offset, and the sum is unsigned: a negative one is large.
+        off %= 4;
+        if !(0..=4).contains(&(off + slice)) {
+            return false;
+        }
+        byte_of_register = (byte_of_register + slice) % 4;
+        left -= slice;
+        off += slice;
+    }
+    true
 }

@@ -563,7 +563,8 @@ impl Walk<'_> {
                         ..Pointer::to(Region::Map(index as u32))
                     }));
                 }
-                let certain = prototype.name == "bpf_map_lookup_elem"
+                let certain = self.input.rules.known_lookups
+                    && prototype.name == "bpf_map_lookup_elem"
                     && shape.is_some_and(|shape| {
                         map_rules::always_found(shape.kind)
                             && arguments

@@ -56,10 +56,23 @@ impl Verdict {
 
 /// The branches taken on a path, innermost first.
 #[derive(Debug)]
-struct Turn {
+pub(super) struct Turn {
     slot: usize,
     taken: bool,
     before: Option<Rc<Turn>>,
+}
+
+impl Turn {
+    /// A path's branches, outermost first.
+    pub(super) fn list(mut at: Option<&Self>) -> Vec<(usize, bool)> {
+        let mut out = Vec::new();
+        while let Some(turn) = at {
+            out.push((turn.slot, turn.taken));
+            at = turn.before.as_deref();
+        }
+        out.reverse();
+        out
+    }
 }
 
 impl Drop for Turn {
@@ -261,14 +274,7 @@ impl<'a> Walk<'a> {
     }
 
     fn turns_so_far(&self) -> Vec<(usize, bool)> {
-        let mut out = Vec::new();
-        let mut at = self.turns.as_deref();
-        while let Some(turn) = at {
-            out.push((turn.slot, turn.taken));
-            at = turn.before.as_deref();
-        }
-        out.reverse();
-        out
+        Turn::list(self.turns.as_deref())
     }
 
     /// Notes which way a branch goes on this path.
@@ -354,6 +360,7 @@ impl<'a> Walk<'a> {
                     slot,
                     instruction: &instruction,
                     state: &state,
+                    turns: self.turns.as_deref(),
                 })?;
             }
             match self.step(&mut state, slot, &instruction)? {

@@ -87,6 +87,18 @@ codes! {
     CallDepth "call-depth" "Subprograms call each other too deeply, or themselves."
     StackSize "stack-size" "The frames of a call chain need more than 512 bytes."
     Unsupported "unsupported" "Something that this check does not model."
+    TargetLacks "target-lacks" "Something that the target does not have, an older kernel for instance."
+    OffloadInstruction "offload-instruction" "An instruction that the NIC's driver cannot translate."
+    OffloadHelper "offload-helper" "A helper that the NIC does not have."
+    OffloadHelperArgument "offload-helper-argument" "An argument that the helper takes in the kernel, but not on the NIC."
+    OffloadMap "offload-map" "A map that the NIC cannot keep."
+    OffloadMapAccess "offload-map-access" "A use of a map value that the NIC does not allow."
+    OffloadPointer "offload-pointer" "Memory that the NIC cannot reach."
+    OffloadStack "offload-stack" "More stack than the NIC has, or a place on it that is not fixed."
+    OffloadArithmetic "offload-arithmetic" "Arithmetic that the NIC does not do with numbers of this size."
+    OffloadContext "offload-context" "A field of the context that the NIC does not have."
+    OffloadCodeSize "offload-code-size" "A translation that is longer than the NIC's code store."
+    OffloadPacketReach "offload-packet-reach" "A packet byte beyond those that the NIC keeps within reach."
 }
 
 impl fmt::Display for Code {

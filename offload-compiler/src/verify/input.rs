@@ -130,6 +130,8 @@ pub struct Rules {
     /// The program is bound to a device: it may choose the receive queue by a store to `rx_queue_index`
     /// (net/core/filter.c `xdp_is_valid_access`).
     pub offloaded: bool,
+    /// A lookup with a known key in an array finds a value: since Linux 6.15 (d2102f2f5d75).
+    pub known_lookups: bool,
     /// Instructions that may be followed over all paths (BPF_COMPLEXITY_LIMIT_INSNS: 1,000,000).
     pub instructions: usize,
     /// Nodes of history that may be kept, 16 bytes each.
@@ -144,6 +146,7 @@ impl Default for Rules {
             uninitialised_stack_allowed: true,
             gpl: true,
             offloaded: false,
+            known_lookups: true,
             instructions: 1_000_000,
             history: 24_000_000,
         }

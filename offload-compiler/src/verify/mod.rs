@@ -31,4 +31,6 @@ pub use finding::{Code, Finding, Severity};
 pub use input::{
     Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
 };
+#[cfg(test)]
+pub(crate) use prototype::names as helper_names;
 pub use watch::{Known, Moment, Place, Watch};

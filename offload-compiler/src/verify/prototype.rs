@@ -299,6 +299,12 @@ pub(super) fn of(id: i32) -> Option<&'static Prototype> {
     TABLE.iter().find(|prototype| prototype.name == name)
 }
 
+/// The helpers that are modelled.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|prototype| prototype.name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

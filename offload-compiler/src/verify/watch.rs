@@ -5,6 +5,7 @@
 
 use crate::isa::{Instruction, Reg};
 
+use super::explore::Turn;
 use super::finding::Finding;
 use super::range::Range;
 use super::state::{Byte, State, byte_index};
@@ -24,6 +25,7 @@ pub struct Moment<'a> {
     /// The instruction.
     pub instruction: &'a Instruction,
     pub(super) state: &'a State,
+    pub(super) turns: Option<&'a Turn>,
 }
 
 /// What is known of a register.
@@ -132,6 +134,11 @@ impl Moment<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The branches that lead here: slot, and whether it was taken.
+    pub fn path(&self) -> Vec<(usize, bool)> {
+        Turn::list(self.turns)
     }
 
     /// Depth of the frame that runs, 0 for the program itself.

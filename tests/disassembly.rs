@@ -222,6 +222,9 @@ fn the_corpus_reads_as_bpftool_prints_it() {
     let bpftool = Bpftool::read();
     let mut compared = 0;
     for name in tests::corpus_names() {
+        if name == "rx_hash" {
+            continue; // loads for one device only, and calls its driver
+        }
         let bytes = std::fs::read(tests::corpus(&name)).expect("an object");
         let object = Object::parse(&bytes).expect("the corpus parses");
         for index in 0..object.programs.len() {

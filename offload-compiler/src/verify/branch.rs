@@ -35,8 +35,8 @@ impl Walk<'_> {
             return Ok(Next::At(if taken { there } else { slot + 1 }));
         }
         let mut other = state.clone();
-        self.learn(&mut other, condition, true);
-        self.learn(state, condition, false);
+        self.learn(slot, &mut other, condition, true);
+        self.learn(slot, state, condition, false);
         self.postpone(other, there, Some((slot, true)));
         self.turn(slot, false);
         Ok(Next::At(slot + 1))
@@ -78,7 +78,7 @@ impl Walk<'_> {
     }
 
     /// What holds after the branch went this way.
-    fn learn(&mut self, state: &mut State, condition: &Condition, taken: bool) {
+    fn learn(&mut self, slot: usize, state: &mut State, condition: &Condition, taken: bool) {
         let left = *state.register(condition.dst);
         let right = match condition.src {
             Operand::Reg(reg) => *state.register(reg),
@@ -104,7 +104,10 @@ impl Walk<'_> {
                 }
             }
             (Value::Pointer(a), Value::Pointer(b)) if condition.width == Width::W64 => {
-                self.learn_packet(state, condition, taken, &a, &b);
+                if let Some(check) = learn_packet(state, condition, taken, &a, &b) {
+                    // Where several comparisons prove the same, the last one is what a person looks for.
+                    self.checks.insert(check, slot);
+                }
                 learn_from_non_null(state, condition.op, taken, &a, &b);
             }
             (Value::Pointer(pointer), other) | (other, Value::Pointer(pointer))
@@ -144,46 +147,48 @@ impl Walk<'_> {
             }
         });
     }
+}
 
-    /// A comparison of a packet pointer with the packet's end (`try_match_pkt_pointers`).
-    fn learn_packet(
-        &mut self,
-        state: &mut State,
-        condition: &Condition,
-        taken: bool,
-        left: &Pointer,
-        right: &Pointer,
-    ) {
-        // As "pointer OP end", whichever side the pointer was on.
-        let Operand::Reg(src) = condition.src else {
-            return;
-        };
-        let (reg, pointer, op) = if bounds_packet(left, right) {
-            (condition.dst, left, condition.op)
-        } else if bounds_packet(right, left) {
-            (src, right, mirrored(condition.op))
-        } else {
-            return;
-        };
-        let (inside, open) = match (op, taken) {
-            (CmpOp::Gt, false) | (CmpOp::Le, true) => (true, false),
-            (CmpOp::Ge, false) | (CmpOp::Lt, true) => (true, true),
-            (CmpOp::Gt, true) | (CmpOp::Le, false) => (false, true),
-            (CmpOp::Ge, true) | (CmpOp::Lt, false) => (false, false),
-            _ => return,
-        };
-        if inside {
-            prove_bytes(state, pointer, open);
-        } else if pointer.region == Region::Packet
-            && let Value::Pointer(pointer) = &mut state.frame_mut().registers[reg.index()].value
-        {
-            pointer.proved = if open {
-                Proved::BeyondEnd
-            } else {
-                Proved::AtEnd
-            };
-        }
+/// A comparison of a packet pointer with the packet's end (`try_match_pkt_pointers`). What it
+/// proves: for pointers of this id, so many bytes.
+fn learn_packet(
+    state: &mut State,
+    condition: &Condition,
+    taken: bool,
+    left: &Pointer,
+    right: &Pointer,
+) -> Option<(u32, u32)> {
+    // As "pointer OP end", whichever side the pointer was on.
+    let Operand::Reg(src) = condition.src else {
+        return None;
+    };
+    let (reg, pointer, op) = if bounds_packet(left, right) {
+        (condition.dst, left, condition.op)
+    } else if bounds_packet(right, left) {
+        (src, right, mirrored(condition.op))
+    } else {
+        return None;
+    };
+    let (inside, open) = match (op, taken) {
+        (CmpOp::Gt, false) | (CmpOp::Le, true) => (true, false),
+        (CmpOp::Ge, false) | (CmpOp::Lt, true) => (true, true),
+        (CmpOp::Gt, true) | (CmpOp::Le, false) => (false, true),
+        (CmpOp::Ge, true) | (CmpOp::Lt, false) => (false, false),
+        _ => return None,
+    };
+    if inside {
+        return prove_bytes(state, pointer, open);
     }
+    if pointer.region == Region::Packet
+        && let Value::Pointer(pointer) = &mut state.frame_mut().registers[reg.index()].value
+    {
+        pointer.proved = if open {
+            Proved::BeyondEnd
+        } else {
+            Proved::AtEnd
+        };
+    }
+    None
 }
 
 /// A nullable pointer that equals one that is not null is not null.
@@ -218,13 +223,13 @@ fn mirrored(op: CmpOp) -> CmpOp {
 
 /// `pointer` is at the end at most (before it, with `open`): so all bytes up to it are in the packet, for
 /// every pointer with the same variable part (`find_good_pkt_pointers`).
-fn prove_bytes(state: &mut State, pointer: &Pointer, open: bool) {
+fn prove_bytes(state: &mut State, pointer: &Pointer, open: bool) -> Option<(u32, u32)> {
     if pointer.off < 0 || (pointer.off == 0 && open) {
-        return;
+        return None;
     }
     let highest = pointer.variable.u64.1;
     if highest > MAX_PACKET || highest + pointer.off as u64 > MAX_PACKET {
-        return;
+        return None;
     }
     let bytes = pointer.off as u32 + u32::from(open);
     let (region, id) = (pointer.region, pointer.id);
@@ -236,6 +241,7 @@ fn prove_bytes(state: &mut State, pointer: &Pointer, open: bool) {
             };
         }
     });
+    Some((id, bytes))
 }
 
 /// All pointers with this id are null, or none is.

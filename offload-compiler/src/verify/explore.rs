@@ -124,6 +124,8 @@ pub(super) struct Walk<'a> {
     since_checkpoint: (usize, usize),
     reached: Vec<bool>,
     watch: Option<&'a mut dyn Watch>,
+    /// The branch that proved so many bytes for packet pointers of an id, for messages.
+    pub(super) checks: HashMap<(u32, u32), usize>,
     pub(super) stack_depth: HashMap<usize, i32>,
 }
 
@@ -183,6 +185,7 @@ impl<'a> Walk<'a> {
             since_checkpoint: (0, 0),
             reached: vec![false; input.code.len()],
             watch: None,
+            checks: HashMap::new(),
             stack_depth: HashMap::new(),
         }
     }

@@ -17,6 +17,8 @@ pub struct Finding {
     pub known: Vec<String>,
     /// What would help.
     pub help: Option<String>,
+    /// Other slots that have to do with it, and what.
+    pub related: Vec<(usize, String)>,
     /// The branches that lead there, outermost first: slot, and whether the branch was taken.
     pub path: Vec<(usize, bool)>,
 }
@@ -123,6 +125,7 @@ impl Finding {
             message: message.into(),
             known: Vec::new(),
             help: None,
+            related: Vec::new(),
             path: Vec::new(),
         }
     }
@@ -138,6 +141,13 @@ impl Finding {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Points at another slot that has to do with it.
+    #[must_use]
+    pub fn related(mut self, slot: usize, what: impl Into<String>) -> Self {
+        self.related.push((slot, what.into()));
         self
     }
 }

@@ -492,11 +492,15 @@ impl Walk<'_> {
         } else {
             format!("if (p + {end} > data_end) return XDP_PASS; /* with the same p, before it */")
         };
-        Err(Box::new(
-            Finding::error(Code::PacketBounds, slot, what)
-                .knowing(format!("{base} is {pointer}"))
-                .help(wanted),
-        ))
+        let mut finding = Finding::error(Code::PacketBounds, slot, what)
+            .knowing(format!("{base} is {pointer}"))
+            .help(wanted);
+        if let Some(proved) = proved
+            && let Some(&check) = self.checks.get(&(pointer.id, proved))
+        {
+            finding = finding.related(check, format!("this comparison covers {proved} bytes"));
+        }
+        Err(Box::new(finding))
     }
 
     /// The lowest and highest start of the access, inside a region of known size.

@@ -215,11 +215,9 @@ impl Walk<'_> {
                 Finding::error(
                     Code::Reference,
                     slot,
-                    format!(
-                        "what the call at {} gave is not given back on this path",
-                        reference.acquired_at
-                    ),
+                    "something acquired is not given back on this path",
                 )
+                .related(reference.acquired_at, "acquired here")
                 .help(
                     "submit or discard ring buffer records, release sockets, before every return",
                 ),

@@ -12,12 +12,14 @@
 
 pub mod arithmetic;
 mod fault;
+mod frame;
 mod helper;
 mod load;
 mod machine;
 mod map;
 mod memory;
 mod packet;
+mod run;
 #[cfg(test)]
 mod tests;
 mod world;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::cast_precision_loss)] // counts of blocks and characters are far below 2^52
 
+mod layers;
 mod layout;
 
 use std::fmt::Write as _;

@@ -2,9 +2,9 @@
 
 use super::{EINVAL, answer};
 use crate::interp::fault::FaultKind;
-use crate::interp::machine::{Flow, Run};
 use crate::interp::map::{MapKind, Update};
 use crate::interp::memory::Memory;
+use crate::interp::run::{Flow, Run};
 use crate::isa::Reg;
 
 impl Run<'_> {

@@ -8,8 +8,9 @@ mod packet;
 mod redirect;
 
 use super::fault::FaultKind;
-use super::machine::{Flow, MAX_LOOPS, Run};
+use super::frame::MAX_LOOPS;
 use super::packet::Buffer;
+use super::run::{Flow, Run};
 use super::world::Clock;
 use crate::isa::{Reg, functions};
 

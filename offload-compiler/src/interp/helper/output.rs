@@ -3,9 +3,10 @@
 use super::format::format;
 use super::{E2BIG, EAGAIN, EINVAL, ENOENT};
 use crate::interp::fault::{FaultKind, Region};
-use crate::interp::machine::{Event, Flow, Run};
+use crate::interp::machine::Event;
 use crate::interp::map::MapKind;
 use crate::interp::memory::Memory;
+use crate::interp::run::{Flow, Run};
 use crate::isa::Reg;
 
 /// `BPF_F_CURRENT_CPU`, and the mask of an element's number.

@@ -2,9 +2,9 @@
 
 use super::{EFAULT, EINVAL, answer};
 use crate::interp::fault::{FaultKind, Region};
-use crate::interp::machine::{Flow, Run};
 use crate::interp::memory::Memory;
 use crate::interp::packet::Buffer;
+use crate::interp::run::{Flow, Run};
 use crate::isa::Reg;
 
 /// `BPF_MTU_CHK_RET_FRAG_NEEDED`

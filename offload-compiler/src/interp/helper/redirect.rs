@@ -1,8 +1,9 @@
 //! Redirecting (net/core/filter.c, include/linux/filter.h).
 
 use crate::interp::fault::FaultKind;
-use crate::interp::machine::{Flow, Redirect, Run};
+use crate::interp::machine::Redirect;
 use crate::interp::map::MapKind;
+use crate::interp::run::{Flow, Run};
 use crate::isa::Reg;
 
 /// `XDP_ABORTED`

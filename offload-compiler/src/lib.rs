@@ -1,6 +1,7 @@
 //! eBPF object -> program -> CFG -> checked -> lowered eBPF. Pure: opens no file and makes no system call.
 
 pub mod cfg;
+pub mod diagnostic;
 pub mod interp;
 pub mod isa;
 pub mod object;

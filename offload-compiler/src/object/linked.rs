@@ -99,6 +99,14 @@ pub struct Poisoned {
 }
 
 impl Linked {
+    /// Instructions that come without an object: no lines, no maps.
+    pub fn raw(insns: Vec<Insn>) -> Self {
+        Self {
+            insns,
+            ..Self::default()
+        }
+    }
+
     /// The code as bytes, with `fd` called once for each patch.
     pub fn with_fds(&self, mut fd: impl FnMut(PatchTarget) -> i32) -> Vec<u8> {
         let mut insns = self.insns.clone();

@@ -242,7 +242,7 @@ fn a_refusal_says_where_and_what_to_do() {
         said: String::new(),
         maps: vec![map("5 4 8 16 0 percpu")],
         code: offload_compiler::isa::assemble(
-            "r0 = 7\nr0 %= 3\n*(u32 *)(r10 - 4) = 5\ncall 54\nr0 = 2\nexit",
+            "r0 = 7\nr0 %= 3\n*(u32 *)(r10 - 4) = 5\nr2 = map[fd:0]\ncall 54\nr0 = 2\nexit",
         )
         .unwrap()
         .encode(),
@@ -259,7 +259,8 @@ fn a_refusal_says_where_and_what_to_do() {
         [
             "Map(0) Invalid argument",
             "Instruction(1) instruction 0x97 not supported",
-            "Instruction(3) unsupported function id: 54",
+            "Instruction(5) unsupported function id: 54",
+            "Instruction(2) Translation failed with error -95",
         ],
         "the first is the driver's, the others would follow"
     );

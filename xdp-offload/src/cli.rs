@@ -1,6 +1,6 @@
 //! The command line: one place for help, man page and completions.
 
-use crate::commands::{attach, cfg, check, detach, disasm, map, run, status};
+use crate::commands::{attach, cfg, check, detach, disasm, explain, map, run, status};
 use clap::{ColorChoice, Parser, Subcommand};
 
 /// Runs XDP programs where the NIC runs them best, and says where and why.
@@ -54,6 +54,8 @@ pub enum Command {
     Disasm(disasm::Args),
     /// Show a program's control flow
     Cfg(cfg::Args),
+    /// Tell what a diagnostic means and what to do
+    Explain(explain::Args),
     /// Print shell completions
     #[command(hide = true)]
     Completions {

@@ -11,7 +11,9 @@ mod map_entry;
 mod output;
 mod pcap;
 mod render;
-mod structure;
+mod sources;
+mod subject;
+mod target;
 mod value;
 
 use clap::{CommandFactory, Parser};
@@ -61,6 +63,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Map(args) => commands::map::run(&args),
         Command::Disasm(args) => commands::disasm::run(&args),
         Command::Cfg(args) => commands::cfg::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,4 +1,4 @@
-//! `cargo xtask samples`: the corpus' objects from their sources.
+//! `cargo xtask samples`: the objects of the corpus and of the worked examples from their sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,54 @@ use crate::install::{self, CLANG, Install, LLVM_STRIP};
 /// Names the compiler that the committed objects come from.
 const VERSION_FILE: &str = "CLANG";
 
+/// Where sources are, below `tests`.
+struct Folder {
+    /// The compiler runs here and is told relative names only, so that no path of this machine is in the object.
+    path: &'static str,
+    /// Folders in it with sources.
+    folders: &'static [&'static str],
+    /// Where the headers are, from there.
+    include: &'static str,
+}
+
+const FOLDERS: [Folder; 2] = [
+    Folder {
+        path: "tests/corpus",
+        folders: &["", "bad"],
+        include: "include",
+    },
+    Folder {
+        path: "tests/examples",
+        folders: &[""],
+        include: "../corpus/include",
+    },
+];
+
+/// A source: its folder, and its name in it.
+struct Source {
+    folder: &'static Folder,
+    name: PathBuf,
+}
+
+impl Source {
+    fn object(&self) -> PathBuf {
+        support::workspace()
+            .join(self.folder.path)
+            .join(self.name.with_extension("o"))
+    }
+}
+
 /// Builds every object in place, or with `check` elsewhere and compares.
 pub(crate) fn run(check: bool, install: Install) -> Result<()> {
     install::require(&[CLANG, LLVM_STRIP], install)?;
     let corpus = support::workspace().join("tests/corpus");
     let version = clang_version()?;
-    let sources = sources(&corpus)?;
+    let sources = sources()?;
     if check {
         return compare(&corpus, &sources, &version);
     }
     for source in &sources {
-        build(&corpus, source, &corpus.join(object_of(source)))?;
+        build(source, &source.object())?;
     }
     let file = corpus.join(VERSION_FILE);
     fs::write(&file, format!("{version}\n")).map_err(at(&file))?;
@@ -30,7 +67,7 @@ pub(crate) fn run(check: bool, install: Install) -> Result<()> {
     Ok(())
 }
 
-fn compare(corpus: &Path, sources: &[PathBuf], version: &str) -> Result<()> {
+fn compare(corpus: &Path, sources: &[Source], version: &str) -> Result<()> {
     let file = corpus.join(VERSION_FILE);
     let committed = fs::read_to_string(&file).map_err(at(&file))?;
     let same_compiler = committed.trim() == version;
@@ -38,10 +75,10 @@ fn compare(corpus: &Path, sources: &[PathBuf], version: &str) -> Result<()> {
     let built = folder.path().join("object.o");
     let mut differing = Vec::new();
     for source in sources {
-        build(corpus, source, &built)?;
-        let object = corpus.join(object_of(source));
+        build(source, &built)?;
+        let object = source.object();
         if fs::read(&object).map_err(at(&object))? != fs::read(&built).map_err(at(&built))? {
-            differing.push(object_of(source).display().to_string());
+            differing.push(source.name.with_extension("o").display().to_string());
         }
     }
     if same_compiler && !differing.is_empty() {
@@ -66,38 +103,42 @@ fn compare(corpus: &Path, sources: &[PathBuf], version: &str) -> Result<()> {
     Ok(())
 }
 
-/// All `.bpf.c` files, relative to the corpus' folder, sorted.
-fn sources(corpus: &Path) -> Result<Vec<PathBuf>> {
+/// All `.bpf.c` files, sorted.
+fn sources() -> Result<Vec<Source>> {
     let mut found = Vec::new();
-    for folder in ["", "bad"] {
-        let path = corpus.join(folder);
-        for entry in fs::read_dir(&path).map_err(at(&path))? {
-            let name = entry.map_err(at(&path))?.file_name();
-            if name.to_string_lossy().ends_with(".bpf.c") {
-                found.push(Path::new(folder).join(name));
+    for root in &FOLDERS {
+        for folder in root.folders {
+            let path = support::workspace().join(root.path).join(folder);
+            for entry in fs::read_dir(&path).map_err(at(&path))? {
+                let name = entry.map_err(at(&path))?.file_name();
+                if name.to_string_lossy().ends_with(".bpf.c") {
+                    found.push(Source {
+                        folder: root,
+                        name: Path::new(folder).join(name),
+                    });
+                }
             }
         }
     }
-    found.sort();
+    found.sort_by(|a, b| (a.folder.path, &a.name).cmp(&(b.folder.path, &b.name)));
     Ok(found)
 }
 
-fn object_of(source: &Path) -> PathBuf {
-    source.with_extension("o")
-}
-
-/// Compiles inside the corpus' folder with relative names only, so that no path of this machine is in the object.
-fn build(corpus: &Path, source: &Path, object: &Path) -> Result<()> {
-    let text = fs::read_to_string(corpus.join(source)).map_err(at(source))?;
+/// Compiles inside the source's folder.
+fn build(source: &Source, object: &Path) -> Result<()> {
+    let folder = support::workspace().join(source.folder.path);
+    let path = folder.join(&source.name);
+    let text = fs::read_to_string(&path).map_err(at(&path))?;
     Output::of(
         Command::new(CLANG.program)
-            .current_dir(corpus)
+            .current_dir(&folder)
             .args(["-target", "bpf", "-O2", "-g", "-std=gnu11", "-nostdinc"])
             .arg(format!("-mcpu={}", instruction_set(&text)))
             .args(["-Wall", "-Wextra", "-Werror"])
             .args(["-Wno-unused-parameter", "-Wno-sign-compare"])
-            .args(["-Iinclude", "-fdebug-compilation-dir=.", "-c"])
-            .arg(source)
+            .arg(format!("-I{}", source.folder.include))
+            .args(["-fdebug-compilation-dir=.", "-c"])
+            .arg(&source.name)
             .arg("-o")
             .arg(object),
     )?

@@ -24,7 +24,9 @@ use kernel::bpf::program::{Program, XDP_DEV_BOUND_ONLY};
 use kernel::host::KernelRelease;
 use kernel::{Errno, Operation, Refusal};
 use offload_compiler::object::btf::BtfFeatures;
+use offload_compiler::isa::DecodeError;
 use offload_compiler::object::{Linked, Object, SlotTarget, map_kind};
+use offload_compiler::verify::Prepared;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -150,6 +152,26 @@ impl<'a> Loader<'a> {
         RunningKernel::collect(self.object.requirements(program))
             .with_modules_for(self.object, program)
             .with(|environment| self.object.link(program, environment))
+            .map_err(|source| LoadError::Link {
+                program: program_name(self.object, program),
+                source,
+            })
+    }
+
+    /// Links a program against the running kernel and collects what the verifier has to know of it. The
+    /// inner error: an instruction that means nothing.
+    pub fn prepare(
+        &self,
+        program: usize,
+    ) -> Result<(Linked, Result<Prepared, DecodeError>), LoadError> {
+        let kind = self.object.programs[program].kind;
+        RunningKernel::collect(self.object.requirements(program))
+            .with_modules_for(self.object, program)
+            .with(|environment| {
+                let linked = self.object.link(program, environment)?;
+                let prepared = Prepared::new(self.object, kind, &linked, environment);
+                Ok((linked, prepared))
+            })
             .map_err(|source| LoadError::Link {
                 program: program_name(self.object, program),
                 source,

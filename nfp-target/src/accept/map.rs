@@ -1,6 +1,8 @@
 //! Maps that the driver keeps on the card (`nfp_bpf_map_alloc`).
 
-use offload_compiler::verify::MapShape;
+use std::collections::HashSet;
+
+use offload_compiler::verify::{Input, MapShape};
 
 use super::{Reason, Refusal, Subject};
 use crate::profile::{MapType, Maps};
@@ -8,12 +10,20 @@ use crate::profile::{MapType, Maps};
 /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`: stays on the host (`bpf_map_offload_neutral`).
 const PERF_EVENT_ARRAY: u32 = 4;
 
-/// The first reason of each map, made one after the other.
-pub(super) fn refusals(maps: &[MapShape], card: &Maps) -> Vec<Refusal> {
+/// The first reason of each map that the program uses, made one after the other.
+pub(super) fn refusals(input: &Input<'_>, card: &Maps) -> Vec<Refusal> {
+    let used: HashSet<u32> = input
+        .map_at
+        .values()
+        .map(|reference| reference.map)
+        .collect();
     let mut count = 0;
     let mut elements = 0u32;
     let mut refusals = Vec::new();
-    for (index, map) in maps.iter().enumerate() {
+    for (index, map) in input.maps.iter().enumerate() {
+        if !used.contains(&(index as u32)) {
+            continue;
+        }
         let reason = if map.kind == PERF_EVENT_ARRAY {
             (map.key_size != 4 || map.value_size != 4).then(|| Reason::MapSizes {
                 map: map.name.clone(),

@@ -17,6 +17,8 @@ mod size;
 mod stack;
 mod translate;
 
+use std::collections::HashSet;
+
 use offload_compiler::isa::{Callee, Instruction};
 use offload_compiler::verify::{Code, Finding, Input, Rules, Severity, Verdict, verify_watched};
 
@@ -138,7 +140,7 @@ pub fn judge(input: &Input<'_>, profile: &Profile) -> Judgement {
         },
         ..input.clone()
     };
-    let mut refusals = map::refusals(input.maps, &profile.maps);
+    let mut refusals = map::refusals(input, &profile.maps);
     let mut driver = instruction::Driver::new(input, profile);
     let mut verdict = verify_watched(input, &mut driver);
     refusals.append(&mut driver.refusals);
@@ -163,7 +165,13 @@ pub fn judge(input: &Input<'_>, profile: &Profile) -> Judgement {
     if verdict.is_accepted() {
         let (words, untranslatable) = translate::translate(input, profile, &driver.seen, &verdict);
         least_words = words;
-        refusals.extend(untranslatable);
+        // What was refused before is not translated.
+        let refused: HashSet<Subject> = refusals.iter().map(|refusal| refusal.subject).collect();
+        refusals.extend(
+            untranslatable
+                .into_iter()
+                .filter(|refusal| !refused.contains(&refusal.subject)),
+        );
     }
     Judgement {
         refusals,

@@ -74,6 +74,21 @@ pub struct Step {
 }
 
 impl Diagnostic {
+    /// What was known, what else has to do with it and the path, a line or paragraph each: all that is beside message
+    /// and help.
+    pub fn notes(&self) -> Vec<String> {
+        let related = self.related.iter().map(|related| match &related.line {
+            Some(line) => format!("{}:{}: {}", line.file, line.line, related.what),
+            None => format!("instruction {}: {}", related.insn, related.what),
+        });
+        self.known
+            .iter()
+            .cloned()
+            .chain(related)
+            .chain(render::path(self))
+            .collect()
+    }
+
     /// A finding of the program `linked`, whose instructions are `code`.
     pub fn of(finding: &Finding, linked: &Linked, code: &isa::Code) -> Self {
         let (path, path_omitted) = path::steps(finding, linked, code);

@@ -13,6 +13,8 @@ use crate::verify::Severity;
 
 /// Instructions shown before and after one that has no source line.
 const AROUND: usize = 3;
+/// Longer texts are notes below the excerpt.
+const LONGEST_LABEL: usize = 60;
 /// Columns that notes are indented by.
 const INDENT: usize = 13;
 
@@ -39,7 +41,8 @@ pub fn render(
     };
     let mut elements = excerpts(diagnostic, code, source);
     let room = style.width.saturating_sub(INDENT).max(30);
-    let mut notes: Vec<String> = diagnostic.known.iter().skip(1).cloned().collect();
+    let beside = usize::from(label(diagnostic).is_some());
+    let mut notes: Vec<String> = diagnostic.known.iter().skip(beside).cloned().collect();
     if let Some(path) = path(diagnostic) {
         notes.push(path);
     }
@@ -71,6 +74,12 @@ fn clean(text: &str) -> String {
         .join("\n")
 }
 
+/// What stands beside the place: the first that was known, where it is short.
+fn label(diagnostic: &Diagnostic) -> Option<String> {
+    let first = diagnostic.known.first()?;
+    (first.chars().count() <= LONGEST_LABEL).then(|| first.clone())
+}
+
 /// One line that is pointed at.
 struct Pointed<'a> {
     line: &'a SourceLine,
@@ -83,7 +92,7 @@ fn excerpts(
     code: &isa::Code,
     source: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Vec<Element<'static>> {
-    let label = diagnostic.known.first().cloned();
+    let label = label(diagnostic);
     let Some(line) = &diagnostic.line else {
         return vec![instructions(diagnostic, code, label).into()];
     };
@@ -200,11 +209,9 @@ fn instructions(
                 .iter()
                 .any(|related| related.insn == slot)
     };
-    let mut first_line = None;
     for (slot, instruction) in code.iter().filter(|(slot, _)| near(*slot)) {
-        first_line.get_or_insert(slot);
         let start = text.len();
-        text.push_str(&format!("{slot}: {instruction}"));
+        text.extend([slot.to_string(), ": ".to_owned(), instruction.to_string()]);
         let span = start..text.len();
         if slot == diagnostic.insn {
             pointed = span;
@@ -229,7 +236,8 @@ fn instructions(
         )
 }
 
-fn path(diagnostic: &Diagnostic) -> Option<String> {
+/// The path that leads there, with its branches a line each.
+pub(super) fn path(diagnostic: &Diagnostic) -> Option<String> {
     let mut lines: Vec<String> = diagnostic
         .path
         .iter()

@@ -10,6 +10,7 @@ mod branch;
 mod call;
 mod explore;
 mod finding;
+mod from_object;
 mod input;
 mod map_rules;
 mod marks;
@@ -28,6 +29,7 @@ mod watch;
 
 pub use explore::{Verdict, verify, verify_watched};
 pub use finding::{Code, Finding, Severity};
+pub use from_object::{Prepared, is_gpl_compatible};
 pub use input::{
     Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
 };

@@ -1,75 +1,125 @@
-//! `check`: what is in an object, whether the running kernel takes it, and where it would run.
+//! `check`: what is in an object, whether a target takes it and why not, and where it would run.
+
+mod trial;
 
 use super::{facts, probe_interfaces};
-use crate::choose::{self, Selection};
+use crate::choose::Selection;
 use crate::exit::{Exit, Failure};
 use crate::json::attach::PlanReport;
-use crate::json::check::{Device, Diagnostic, MapDefinition, Program, Report, Verdict};
-use crate::{output, render, structure};
-use generic_fallback::load::{Binding, LoadError, Loader};
+use crate::json::check::{Device, Diagnostic, MapDefinition, Offload, Program, Report, Verdict};
+use crate::sources::Sources;
+use crate::subject::{self, Subject};
+use crate::target::{Chosen, TargetArgs};
+use crate::{output, render};
+use generic_fallback::Ladder;
+use generic_fallback::load::Loader;
 use generic_fallback::plan::{Plan, Request, Wanted};
-use generic_fallback::{Ladder, permission};
 use kernel::bpf::map::MapKind;
-use offload_compiler::object::{Linked, Object, SourceLine};
+use nfp_target::profile::Profile;
+use nfp_target::target::Nfp;
+use offload_compiler::diagnostic::{self, Style};
+use offload_compiler::isa;
+use offload_compiler::object::{Linked, Object};
+use offload_compiler::target::{self as capabilities, Target};
+use offload_compiler::verify::{Code, Finding, MapShape, Severity};
 
-/// Read an object, ask the running kernel's verifier, and tell which mode would hold
+/// Tell whether a target takes a program, and if not, why, at the source line
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    xdp-offload check filter.bpf.o\n  \
-    xdp-offload check filter.bpf.o --dev eth0\n\n\
-    Programs are loaded to hear the verifier, never attached, and nothing stays. Without CAP_BPF the verifier\n\
-    is not asked.")]
+    xdp-offload check filter.bpf.o                          for the running kernel\n  \
+    xdp-offload check filter.bpf.o --target kernel:5.15     for another one\n  \
+    xdp-offload check filter.bpf.o --target nfp             for a Netronome NIC\n  \
+    xdp-offload check filter.bpf.o --dev eth0               and which mode would hold there\n\n\
+    Needs no privilege and loads nothing. `xdp-offload explain CODE` says more about a message.")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
 
+    #[command(flatten)]
+    target: TargetArgs,
+
+    /// The file holds plain 8-byte eBPF instructions, no object; FILE.maps has a line a map
+    #[arg(long, conflicts_with_all = ["prog", "section", "set", "dev", "load"])]
+    raw: bool,
+
     /// Tell which mode would hold on this interface, and why not a better one
     #[arg(long, value_name = "IFACE")]
     dev: Option<String>,
+
+    /// Load the programs for a moment, to hear the running kernel's own verifier; nothing is attached
+    #[arg(long)]
+    load: bool,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
+/// A program's result, for scripts and for people.
+pub(crate) struct Checked {
+    /// For scripts.
+    pub(crate) program: Program,
+    /// What was found, as text.
+    pub(crate) text: Vec<String>,
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let mut object = args.selection.read()?;
-    let mut chosen = match args.selection.named(&object)? {
-        Some(named) => named,
-        None if args.dev.is_some() => choose::entry_programs(&object),
-        None => choose::xdp_programs(&object),
-    };
-    // What is not for an interface can be checked too, but has no mode there.
-    let checkable = |&index: &usize| args.dev.is_none() && object.programs[index].kind.is_xdp();
-    if chosen.len() < 2 && !chosen.iter().any(checkable) {
-        // Says what is wrong with the only one, or that there is none.
-        chosen = vec![args.selection.one(&mut object)?];
+    let mut target = args.target.choose()?;
+    let mut sources = Sources::of(&args.selection.object);
+    let mut card = None;
+    let mut maps = Vec::new();
+    let mut found = None;
+    let mut programs = Vec::new();
+    if args.raw {
+        let subject = Subject::raw(&args.selection.object, args.selection.object_name())?;
+        if let Ok(prepared) = &subject.prepared {
+            maps = prepared.maps.iter().map(map_of_shape).collect();
+        }
+        programs.push(examine(&subject, &target, None, &mut sources));
+    } else {
+        let mut object = args.selection.read()?;
+        let chosen = subject::chosen(&args.selection, &mut object, args.dev.is_some())?;
+        let name = args.selection.object_name();
+        let loader = Loader::for_trial(&object, &name);
+        if let Some(ifname) = &args.dev {
+            let looked = look_at(&object, &name, chosen[0], ifname)?;
+            match &mut target {
+                Chosen::Nfp(nfp) => nfp.mtu = looked.mtu,
+                Chosen::Running(_) | Chosen::Version(_) => card = looked.card,
+            }
+            found = Some((looked.device, looked.plan));
+        }
+        let ifindex = found.as_ref().map(|(device, _)| device.ifindex);
+        for index in chosen {
+            let mut checked = match Subject::of_object(&object, &loader, index) {
+                Ok(subject) => examine(&subject, &target, card.as_ref(), &mut sources),
+                Err(error) => not_linked(&object, index, trial::of_load(&error)),
+            };
+            if args.load && checked.program.insns.is_some() {
+                add_trial(&mut checked, trial::load(&loader, index, ifindex));
+            }
+            programs.push(checked);
+        }
+        maps = object.maps.iter().map(map_definition).collect();
     }
-    let name = args.selection.object_name();
-    let loader = Loader::for_trial(&object, &name);
-    let device = match &args.dev {
-        Some(ifname) => Some(device(&object, &name, chosen[0], ifname)?),
-        None => None,
-    };
-    let ifindex = device.as_ref().map(|(device, _)| device.ifindex);
-    let programs: Vec<Program> = chosen
-        .iter()
-        .map(|&index| examine(&object, &loader, index, ifindex))
-        .collect();
     let refused = programs
         .iter()
-        .any(|program| program.verdict == Some(Verdict::Refuse))
-        || device
+        .any(|checked| checked.program.verdict == Some(Verdict::Refuse))
+        || found
             .as_ref()
             .is_some_and(|(device, _)| device.best.is_none());
-    let (device, plan) = device.unzip();
+    let (device, plan) = found.unzip();
+    let (programs, texts): (Vec<Program>, Vec<Vec<String>>) = programs
+        .into_iter()
+        .map(|checked| (checked.program, checked.text))
+        .unzip();
     let report = Report {
         schema: "xdp-offload/check/v1",
         object: args.selection.object.display().to_string(),
-        target: "kernel".to_owned(),
+        target: target.spec(),
         programs,
-        maps: object.maps.iter().map(map_definition).collect(),
+        maps,
         device,
     };
     if args.json {
@@ -77,6 +127,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         output::print(&render::check::report(
             &report,
+            &target.as_target().name(),
+            &texts,
             plan.as_ref(),
             output::width(),
         ))?;
@@ -84,124 +136,150 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(if refused { Exit::No } else { Exit::Done })
 }
 
-/// Links a program, looks at its code, and loads it for a moment.
-fn examine(object: &Object, loader: &Loader<'_>, index: usize, device: Option<u32>) -> Program {
-    let program = &object.programs[index];
-    let mut report = Program {
-        name: program.name.clone(),
-        section: program.section.clone(),
-        verdict: None,
-        insns: None,
-        helpers: Vec::new(),
-        maps: Vec::new(),
-        diagnostics: Vec::new(),
+/// Asks the target about a program, and the interface's NIC where programs can be on it.
+fn examine(
+    subject: &Subject,
+    target: &Chosen,
+    card: Option<&Nfp>,
+    sources: &mut Sources,
+) -> Checked {
+    let mut checked = Checked {
+        program: Program {
+            name: subject.name.clone(),
+            section: subject.section.clone(),
+            verdict: None,
+            offload: None,
+            insns: Some(subject.linked.insns.len()),
+            helpers: subject.helpers(),
+            maps: subject.maps.clone(),
+            diagnostics: Vec::new(),
+        },
+        text: Vec::new(),
     };
-    let linked = match loader.link(index) {
-        Ok(linked) => linked,
+    let empty = isa::Code::default();
+    let (findings, code) = match &subject.prepared {
         Err(error) => {
-            report.verdict = Some(Verdict::Refuse);
-            report.diagnostics.push(of_load(&error));
-            return report;
+            let message = format!("this is no instruction: {}", error.kind);
+            let finding = Finding::error(Code::InvalidInstruction, error.slot, message);
+            (vec![finding], &empty)
+        }
+        Ok(prepared) => {
+            let program = capabilities::Program {
+                input: &prepared.input(),
+                frags: subject.frags,
+            };
+            checked.program.offload = card
+                .and_then(|card| verdict(&card.check(&program).findings))
+                .map(Offload::as_it_is);
+            (target.as_target().check(&program).findings, &prepared.code)
         }
     };
-    let structure = structure::examine(&linked.insns);
-    report.insns = Some(linked.insns.len());
-    report.helpers = structure.helpers.into_iter().collect();
-    report.maps = linked
-        .maps
+    checked.program.verdict = verdict(&findings);
+    if let Chosen::Nfp(_) = target {
+        checked.program.offload = checked.program.verdict.map(Offload::as_it_is);
+    }
+    for finding in &findings {
+        add_finding(&mut checked, finding, &subject.linked, code, sources);
+    }
+    checked
+}
+
+/// What is not modelled decides nothing.
+fn verdict(findings: &[Finding]) -> Option<Verdict> {
+    let mut errors = findings
         .iter()
-        .filter_map(|&map| object.maps.get(map))
-        .map(|map| map.name.clone())
-        .collect();
-    for (insn, message) in structure.problems {
-        report.verdict = Some(Verdict::Refuse);
-        report
-            .diagnostics
-            .push(of_structure(&linked, insn, message));
+        .filter(|finding| finding.severity == Severity::Error)
+        .peekable();
+    if errors.peek().is_none() {
+        return Some(Verdict::Accept);
     }
-    let answer = match (loader.load(index, Binding::None), device) {
-        (Err(error), Some(ifindex)) if error.needs_device() => {
-            loader.load(index, Binding::Device(ifindex))
-        }
-        (answer, _) => answer,
+    errors
+        .any(|finding| finding.code != Code::Unsupported)
+        .then_some(Verdict::Refuse)
+}
+
+fn add_finding(
+    checked: &mut Checked,
+    finding: &Finding,
+    linked: &Linked,
+    code: &isa::Code,
+    sources: &mut Sources,
+) {
+    let mut finding = finding.clone();
+    if finding.code == Code::Unsupported {
+        finding.severity = Severity::Warning;
+        finding
+            .help
+            .get_or_insert_with(|| "--load asks the running kernel's verifier".to_owned());
+    }
+    let found = diagnostic::Diagnostic::of(&finding, linked, code);
+    let style = Style {
+        width: output::width(),
+        colour: true,
     };
-    match answer {
-        Ok(_) => report.verdict = report.verdict.or(Some(Verdict::Accept)),
-        Err(error) if error.needs_device() => report.diagnostics.push(Diagnostic {
-            severity: "note".to_owned(),
-            help: Some("--dev IFACE names the device".to_owned()),
-            ..diagnostic(
-                "not-asked",
-                "it asks the driver for metadata, so the verifier has to know the device"
-                    .to_owned(),
-                None,
-            )
-        }),
-        Err(error) if error.is_permission() => report.diagnostics.push(not_asked()),
-        Err(error) => {
-            report.verdict = Some(Verdict::Refuse);
-            report.diagnostics.push(of_load(&error));
+    let text = diagnostic::render(&found, code, &mut |name| sources.read(name), style);
+    checked.text.push(text);
+    checked.program.diagnostics.push(Diagnostic {
+        code: found.code.name().to_owned(),
+        severity: match found.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
         }
-    }
-    report
+        .to_owned(),
+        message: found.message.clone(),
+        insn: Some(found.insn),
+        file: found.line.as_ref().map(|line| line.file.clone()),
+        line: found.line.as_ref().map(|line| line.line),
+        column: found
+            .line
+            .as_ref()
+            .map(|line| line.column)
+            .filter(|&column| column != 0),
+        source: found.line.as_ref().map(|line| line.text.trim().to_owned()),
+        notes: found.notes(),
+        help: found.help.clone(),
+    });
 }
 
-fn not_asked() -> Diagnostic {
-    Diagnostic {
-        severity: "note".to_owned(),
-        help: Some(permission::remedy()),
-        ..diagnostic(
-            "not-asked",
-            "the running kernel's verifier was not asked: not permitted".to_owned(),
-            None,
-        )
-    }
-}
-
-fn of_structure(linked: &Linked, insn: usize, message: String) -> Diagnostic {
-    Diagnostic {
-        insn: Some(insn),
-        ..diagnostic("structure", message, linked.source_line(insn).as_ref())
-    }
-}
-
-/// A refused load as a diagnostic.
-fn of_load(error: &LoadError) -> Diagnostic {
-    let plain = |code: &str| diagnostic(code, error.to_string(), None);
-    match error {
-        LoadError::Link { .. } => plain("link"),
-        LoadError::Unreadable { .. } => plain("load"),
-        LoadError::CreateMap { .. }
-        | LoadError::FillMap { .. }
-        | LoadError::PinnedMapDiffers { .. }
-        | LoadError::Pin { .. }
-        | LoadError::NeedsPin { .. } => plain("map"),
-        LoadError::Program(refused) => match &refused.finding {
-            None => plain("load"),
-            Some(finding) => Diagnostic {
-                insn: finding.insn,
-                help: refused.lacks.as_ref().map(|lacks| {
-                    format!(
-                        "this kernel has no {lacks}: guard the access with bpf_core_field_exists()"
-                    )
-                }),
-                ..diagnostic("verifier", finding.to_string(), refused.line.as_ref())
-            },
+fn not_linked(object: &Object, index: usize, why: Diagnostic) -> Checked {
+    let program = &object.programs[index];
+    Checked {
+        text: vec![render::check::diagnostic(&why, output::width())],
+        program: Program {
+            name: program.name.clone(),
+            section: program.section.clone(),
+            verdict: Some(Verdict::Refuse),
+            offload: None,
+            insns: None,
+            helpers: Vec::new(),
+            maps: Vec::new(),
+            diagnostics: vec![why],
         },
     }
 }
 
-fn diagnostic(code: &str, message: String, line: Option<&SourceLine>) -> Diagnostic {
-    Diagnostic {
-        code: code.to_owned(),
-        severity: "error".to_owned(),
-        message,
-        insn: None,
-        file: line.map(|line| line.file.clone()),
-        line: line.map(|line| line.line),
-        column: line.map(|line| line.column).filter(|&column| column != 0),
-        source: line.map(|line| line.text.trim().to_owned()),
-        help: None,
+/// The running kernel's word is final about the running kernel, and beside it for another target.
+fn add_trial(checked: &mut Checked, (verdict, found): (Option<Verdict>, Option<Diagnostic>)) {
+    let program = &mut checked.program;
+    program.verdict = match (program.verdict, verdict) {
+        (Some(Verdict::Refuse), _) | (_, Some(Verdict::Refuse)) => Some(Verdict::Refuse),
+        (ours, kernels) => kernels.or(ours),
+    };
+    if let Some(found) = found {
+        checked
+            .text
+            .push(render::check::diagnostic(&found, output::width()));
+        program.diagnostics.push(found);
+    }
+}
+
+fn map_of_shape(map: &MapShape) -> MapDefinition {
+    MapDefinition {
+        name: map.name.clone(),
+        kind: MapKind(map.kind).to_string(),
+        key_size: map.key_size,
+        value_size: map.value_size,
+        max_entries: map.max_entries,
     }
 }
 
@@ -215,13 +293,18 @@ fn map_definition(map: &offload_compiler::object::MapDef) -> MapDefinition {
     }
 }
 
+/// What is known of the interface that was named.
+struct Looked {
+    device: Device,
+    plan: Plan,
+    /// Bytes.
+    mtu: u32,
+    /// The NIC as a target, where programs can be on NICs of its kind.
+    card: Option<Nfp>,
+}
+
 /// The ladder as `attach` would take it.
-fn device(
-    object: &Object,
-    name: &str,
-    program: usize,
-    ifname: &str,
-) -> Result<(Device, Plan), Failure> {
+fn look_at(object: &Object, name: &str, program: usize, ifname: &str) -> Result<Looked, Failure> {
     let snapshot = probe_interfaces(&[ifname.to_owned()])?;
     let facts = facts(&snapshot, ifname)?;
     let request = Request {
@@ -240,5 +323,18 @@ fn device(
         best: best.map(|rung| rung.mode),
         rungs: report.rungs,
     };
-    Ok((device, plan))
+    let mtu = facts.link.mtu;
+    let is_nfp = facts
+        .driver
+        .as_ref()
+        .is_some_and(|driver| driver.name == "nfp");
+    Ok(Looked {
+        device,
+        plan,
+        mtu,
+        card: is_nfp.then(|| Nfp {
+            mtu,
+            ..Nfp::new(Profile::default())
+        }),
+    })
 }

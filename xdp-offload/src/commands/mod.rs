@@ -5,6 +5,7 @@ pub mod cfg;
 pub mod check;
 pub mod detach;
 pub mod disasm;
+pub mod explain;
 pub mod map;
 pub mod run;
 pub mod status;

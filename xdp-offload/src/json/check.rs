@@ -12,7 +12,7 @@ pub struct Report {
     pub schema: &'static str,
     /// The object's path as it was given.
     pub object: String,
-    /// What the object was checked for: "kernel", the running one.
+    /// What the object was checked for: "kernel" (the running one), "kernel:5.15", "nfp:full".
     pub target: String,
     /// The programs that were checked.
     pub programs: Vec<Program>,
@@ -29,8 +29,10 @@ pub struct Program {
     pub name: String,
     /// Its section.
     pub section: String,
-    /// Whether the target takes it; null: nobody could be asked.
+    /// Whether the target takes it; null: the check does not model what it does, and the kernel was not asked.
     pub verdict: Option<Verdict>,
+    /// Whether the NIC takes it, where the target or the interface of `--dev` is one that runs programs.
+    pub offload: Option<Offload>,
     /// Instructions, with all subprograms that it calls.
     pub insns: Option<usize>,
     /// The helpers that it calls, by the kernel's numbers, ascending.
@@ -39,6 +41,36 @@ pub struct Program {
     pub maps: Vec<String>,
     /// What was found.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What a NIC does with a program.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Offload {
+    /// Whether its driver takes it as it is.
+    pub verdict: Verdict,
+    /// What was rewritten to make it fit.
+    pub rewrites: Vec<Rewrite>,
+}
+
+impl Offload {
+    /// The answer about a program that nothing was rewritten in.
+    pub fn as_it_is(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            rewrites: Vec::new(),
+        }
+    }
+}
+
+/// A rewrite of a program.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Rewrite {
+    /// Its name, for `xdp-offload explain`.
+    pub name: String,
+    /// The slot.
+    pub at: usize,
+    /// It changes what user space sees, so it has to be allowed.
+    pub needs_allow: bool,
 }
 
 /// Whether the target takes a program.
@@ -70,6 +102,8 @@ pub struct Diagnostic {
     pub column: Option<u32>,
     /// The line's text.
     pub source: Option<String>,
+    /// What was known there, other places that have to do with it, the path that leads there.
+    pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
 }

@@ -5,11 +5,26 @@ use crate::output::{BAD, GOOD, NAME, QUIET, styled, wrap};
 use generic_fallback::plan::Plan;
 use offload_compiler::isa::functions;
 
-/// The whole report.
-pub(crate) fn report(report: &Report, plan: Option<&Plan>, width: usize) -> String {
+/// The whole report. `texts` is what was found in each program.
+pub(crate) fn report(
+    report: &Report,
+    target: &str,
+    texts: &[Vec<String>],
+    plan: Option<&Plan>,
+    width: usize,
+) -> String {
     let mut out = String::new();
-    for program in &report.programs {
-        out.push_str(&self::program(program, width));
+    for (program, texts) in report.programs.iter().zip(texts) {
+        for text in texts {
+            out.push_str(text);
+            out.push('\n');
+        }
+        out.push_str(&self::program(
+            program,
+            target,
+            report.device.is_some(),
+            width,
+        ));
     }
     if !report.maps.is_empty() {
         out.push_str("maps:\n");
@@ -27,17 +42,17 @@ pub(crate) fn report(report: &Report, plan: Option<&Plan>, width: usize) -> Stri
     out
 }
 
-fn program(program: &Program, width: usize) -> String {
+fn program(program: &Program, target: &str, on_device: bool, width: usize) -> String {
     let verdict = match program.verdict {
-        Some(Verdict::Accept) => styled(GOOD, "this kernel takes it"),
-        Some(Verdict::Refuse) => styled(BAD, "refused"),
-        None => styled(QUIET, "this kernel was not asked"),
+        Some(Verdict::Accept) => styled(GOOD, format!("{target} takes it")),
+        Some(Verdict::Refuse) => styled(BAD, format!("{target} refuses it")),
+        None => styled(QUIET, format!("whether {target} takes it cannot be told")),
     };
-    let mut out = format!(
-        "{} (section {}): {verdict}",
-        styled(NAME, &program.name),
-        program.section
-    );
+    let mut out = styled(NAME, &program.name);
+    if !program.section.is_empty() {
+        out += &format!(" (section {})", program.section);
+    }
+    out += &format!(": {verdict}");
     if let Some(insns) = program.insns {
         out += &format!("; {insns} instructions");
     }
@@ -46,6 +61,12 @@ fn program(program: &Program, width: usize) -> String {
         .iter()
         .map(|&id| functions::name(id).map_or_else(|| format!("helper {id}"), str::to_owned))
         .collect();
+    if let Some(offload) = program.offload.as_ref().filter(|_| on_device) {
+        out += match offload.verdict {
+            Verdict::Accept => "; it can be on the NIC",
+            Verdict::Refuse => "; it cannot be on the NIC",
+        };
+    }
     out.push('\n');
     if !helpers.is_empty() {
         out += &format!("  helpers: {}\n", wrap(&helpers.join(", "), 11, width));
@@ -53,20 +74,18 @@ fn program(program: &Program, width: usize) -> String {
     if !program.maps.is_empty() {
         out += &format!("  maps: {}\n", wrap(&program.maps.join(", "), 8, width));
     }
-    for diagnostic in &program.diagnostics {
-        out += &self::diagnostic(diagnostic, width);
-    }
     out
 }
 
-fn diagnostic(found: &Diagnostic, width: usize) -> String {
+/// What the loader or the running kernel said.
+pub(crate) fn diagnostic(found: &Diagnostic, width: usize) -> String {
     let severity = if found.severity == "error" {
         styled(BAD, "error")
     } else {
         styled(NAME, &found.severity)
     };
     let mut out = format!(
-        "  {severity}[{}]: {}\n",
+        "{severity}[{}]: {}\n",
         found.code,
         wrap(&found.message, 4, width)
     );

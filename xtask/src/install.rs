@@ -15,7 +15,7 @@ pub(crate) enum Install {
     Never,
 }
 
-/// A command and the Debian package that has it.
+/// A command, or a file by its whole path, and the Debian package that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tool {
     pub(crate) program: &'static str,
@@ -41,6 +41,12 @@ pub(crate) const XDP_LOADER: Tool = tool(
 );
 pub(crate) const CLANG: Tool = tool("clang", "clang", "compiles BPF programs");
 pub(crate) const LLVM_STRIP: Tool = tool("llvm-strip", "llvm", "drops DWARF from objects");
+pub(crate) const LIBBPF: Tool = tool(
+    "/usr/include/bpf/libbpf.h",
+    "libbpf-dev",
+    "another linker's opinion",
+);
+pub(crate) const CC: Tool = tool("cc", "gcc", "builds the test that asks libbpf");
 pub(crate) const TIME: Tool = tool("time", "time", "measures peak memory");
 pub(crate) const PYTHON: Tool = tool(
     "python3",
@@ -82,10 +88,10 @@ pub(crate) fn ensure(tools: &[Tool], install: Install) -> Result<Vec<(Tool, Stri
             .collect());
     }
 
-    println!("These commands are missing and will be installed:");
+    println!("These are missing and will be installed:");
     for tool in &missing {
         println!(
-            "  {:<12} package {:<16} {}",
+            "  {:<26} package {:<16} {}",
             tool.program, tool.package, tool.purpose
         );
     }
@@ -124,7 +130,7 @@ pub(crate) fn apt_get() -> Command {
     command
 }
 
-/// Where a command lies: in PATH, or where Debian keeps what is meant for root.
+/// Where a command lies: in PATH, or where Debian keeps what is meant for root. A whole path lies where it says.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

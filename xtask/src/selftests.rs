@@ -20,13 +20,31 @@ const PARTS: [&str; 6] = [
     "samples/bpf",
     "tools/lib/bpf",
     "tools/include",
-    "include/uapi/linux/bpf.h",
+    "include/uapi",
     "scripts/bpf_doc.py",
 ];
 /// Folders with BPF sources.
 const SOURCE_FOLDERS: [&str; 2] = ["tools/testing/selftests/bpf/progs", "samples/bpf"];
-/// Samples are compiled as part of a kernel build, where u32 and its like are known.
-const KERNEL_TYPES: &str = "kernel_types.h";
+/// Samples are compiled as part of a kernel build; this stands for what they find there.
+const SAMPLES_PRELUDE: &str = "samples_prelude.h";
+const PRELUDE: &str = "\
+#pragma once
+#include <linux/types.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+#define __force
+#define __packed __attribute__((packed))
+#define AF_INET 2
+#define AF_INET6 10
+struct vlan_hdr {
+	__be16 h_vlan_TCI;
+	__be16 h_vlan_encapsulated_proto;
+};
+";
 
 /// Makes target/selftests/objects, unless what is there is up to date.
 pub(crate) fn run(install: Install) -> Result<()> {
@@ -216,19 +234,14 @@ fn headers(source: &Path, folder: &Path) -> Result<PathBuf> {
     let file = bpf.join("bpf_helper_defs.h");
     fs::write(&file, helpers.stdout).map_err(at(&file))?;
 
-    // Samples say <uapi/linux/bpf.h>; all of tools/include would hide the libc headers that they use as well.
+    // Samples say <uapi/linux/bpf.h>; all of include would hide the libc headers that they use as well.
     let uapi = include.join("uapi");
     if !uapi.exists() {
-        std::os::unix::fs::symlink(source.join("tools/include/uapi"), &uapi).map_err(at(&uapi))?;
+        std::os::unix::fs::symlink(source.join("include/uapi"), &uapi).map_err(at(&uapi))?;
     }
 
-    let file = include.join(KERNEL_TYPES);
-    fs::write(
-        &file,
-        "typedef unsigned char u8;\ntypedef unsigned short u16;\n\
-         typedef unsigned int u32;\ntypedef unsigned long long u64;\n",
-    )
-    .map_err(at(&file))?;
+    let file = include.join(SAMPLES_PRELUDE);
+    fs::write(&file, PRELUDE).map_err(at(&file))?;
 
     let libbpf = source.join("tools/lib/bpf");
     for entry in fs::read_dir(&libbpf).map_err(at(&libbpf))? {
@@ -266,6 +279,14 @@ fn compile(source: &Path, include: &Path, folder: &Path) -> Result<(usize, usize
 
 fn clang(file: &Path, source: &Path, include: &Path, object: &Path) -> Result<Output> {
     let selftests = source.join("tools/testing/selftests/bpf");
+    let samples = source.join("samples/bpf");
+    // The newer ones, NAME.bpf.c, take vmlinux.h instead.
+    let newer = file.to_string_lossy().ends_with(".bpf.c");
+    let prelude: &[&str] = if file.starts_with(&samples) && !newer {
+        &["-include", SAMPLES_PRELUDE]
+    } else {
+        &[]
+    };
     Ok(Output::of(
         Command::new(CLANG.program)
             .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g"])
@@ -282,10 +303,10 @@ fn clang(file: &Path, source: &Path, include: &Path, object: &Path) -> Result<Ou
             .arg("-I")
             .arg(selftests.join("progs"))
             .arg("-I")
-            .arg(source.join("samples/bpf"))
+            .arg(&samples)
             .arg("-I")
             .arg(source.join("tools/include/uapi"))
-            .args(["-include", KERNEL_TYPES])
+            .args(prelude)
             .args(["-idirafter", "/usr/include/x86_64-linux-gnu"])
             .args(["-idirafter", "/usr/include", "-c"])
             .arg(file)

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use nfp_target::accept::{Judgement, Reason, Stage, judge};
 use nfp_target::profile::Profile;
+use offload_compiler::diagnostic::{Diagnostic, Style, render};
 use offload_compiler::isa::{Callee, Code, Imm64, Insn, Instruction};
+use offload_compiler::object::Linked;
 use offload_compiler::verify::{Function, Hook, Input, MapReference, MapShape, Rules};
 
 /// A line of decisions.tsv: what the driver was given, and what it said.
@@ -88,7 +90,10 @@ fn judged(decision: &Decision, profile: &Profile) -> Option<Judgement> {
             _ => {}
         }
     }
-    let starts: Vec<usize> = starts.into_iter().collect();
+    let starts: Vec<usize> = starts
+        .into_iter()
+        .filter(|&start| start < code.len())
+        .collect();
     let functions: Vec<Function> = starts
         .iter()
         .enumerate()
@@ -297,4 +302,56 @@ fn how_far_a_program_looks_decides_about_its_attachment() {
         judgement.attaches(&near, 128),
         "no packet is longer than the MTU"
     );
+}
+
+/// Any byte string gets an answer: programs with some bits of some instructions flipped, and its findings as text.
+#[test]
+fn damaged_programs_get_an_answer_and_a_rendering() {
+    let full = Profile::shipped("full").unwrap();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let (mut decoded, mut refused) = (0, 0);
+    for mut decision in decisions()
+        .into_iter()
+        .filter(|each| each.profile == "full")
+    {
+        for _ in 0..1 + next() % 3 {
+            let at = next() as usize % decision.code.len();
+            let bits = u64::from_le_bytes(decision.code[at].to_bytes()) ^ (1 << (next() % 64));
+            decision.code[at] = Insn::from_bytes(bits.to_le_bytes());
+        }
+        let Ok(code) = Code::decode(&decision.code) else {
+            continue;
+        };
+        let Some(judgement) = judged(&decision, &full) else {
+            continue;
+        };
+        decoded += 1;
+        let maps: HashMap<usize, MapReference> = HashMap::new();
+        let input = Input {
+            code: &code,
+            maps: &decision.maps,
+            map_at: &maps,
+            functions: &[],
+            hook: Hook::Interface,
+            rules: Rules::default(),
+        };
+        let linked = Linked::raw(decision.code.clone());
+        for finding in judgement.findings(&input, &full, 1500) {
+            refused += 1;
+            let diagnostic = Diagnostic::of(&finding, &linked, &code);
+            let style = Style {
+                width: 80,
+                colour: false,
+            };
+            let text = render(&diagnostic, &code, &mut |_| None, style);
+            assert!(text.contains(finding.code.name()), "{text}");
+        }
+    }
+    assert!(decoded > 1500 && refused > 500, "{decoded} {refused}");
 }

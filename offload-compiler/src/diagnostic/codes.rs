@@ -126,6 +126,10 @@ const PAGES: &[(Code, &str)] = &[
         include_str!("../../../docs/codes/unsupported.md"),
     ),
     (
+        Code::MapDefinition,
+        include_str!("../../../docs/codes/map-definition.md"),
+    ),
+    (
         Code::TargetLacks,
         include_str!("../../../docs/codes/target-lacks.md"),
     ),

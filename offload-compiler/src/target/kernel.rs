@@ -175,6 +175,7 @@ impl Target for Kernel {
             ..program.input.clone()
         };
         let mut verdict = verify(&input);
+        verdict.findings.extend(super::map::findings(program.input));
         verdict.findings.extend(self.lacks(program));
         verdict
             .findings

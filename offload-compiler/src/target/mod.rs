@@ -5,6 +5,7 @@
 //! version is a target ([`kernel::Kernel`]); a NIC that programs are offloaded to is another (crate `nfp-target`).
 
 pub mod kernel;
+mod map;
 mod needs;
 mod table;
 

@@ -89,6 +89,7 @@ codes! {
     CallDepth "call-depth" "Subprograms call each other too deeply, or themselves."
     StackSize "stack-size" "The frames of a call chain need more than 512 bytes."
     Unsupported "unsupported" "Something that this check does not model."
+    MapDefinition "map-definition" "A map that no kernel makes as it is defined."
     TargetLacks "target-lacks" "Something that the target does not have, an older kernel for instance."
     OffloadInstruction "offload-instruction" "An instruction that the NIC's driver cannot translate."
     OffloadHelper "offload-helper" "A helper that the NIC does not have."

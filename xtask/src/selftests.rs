@@ -65,7 +65,9 @@ pub(crate) fn run(install: Install) -> Result<()> {
     let clang = Output::of(Command::new(CLANG.program).arg("--version"))?
         .ok()?
         .stdout;
-    let made_from = format!("{}\nkernel {release}\n{clang}", package.version);
+    // How they are made counts as well.
+    let recipe = include_str!("selftests.rs");
+    let made_from = format!("{}\nkernel {release}\n{clang}\n{recipe}", package.version);
     let stamp = folder.join("MADE_FROM");
     if fs::read_to_string(&stamp).is_ok_and(|text| text == made_from) {
         println!("{} is up to date", folder.join("objects").display());

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use generic_fallback::load::{Binding, Loader};
 use offload_compiler::object::Object;
 use tests::{Bpffs, Netns, Output, require, require_command, require_root, tool, workspace};
 
@@ -129,7 +130,7 @@ fn compare(source: &str, objects: &[PathBuf]) {
 }
 
 /// Attaches each XDP program natively and detaches it; those for devmap and cpumap slots, which no interface takes, are loaded
-/// by `check`.
+/// as `attach` loads.
 fn load_by_us(object: &Path, netns: &Netns, tally: &mut Tally) {
     let parsed = match Object::parse(&fs::read(object).unwrap()) {
         Ok(parsed) => parsed,
@@ -138,52 +139,35 @@ fn load_by_us(object: &Path, netns: &Netns, tally: &mut Tally) {
             return;
         }
     };
-    for program in parsed
-        .programs
-        .iter()
-        .filter(|program| program.kind.is_xdp())
-    {
-        let object = object.to_str().unwrap();
-        let output = if program.kind.is_attachable_xdp() {
-            tool(
-                "xdp-offload",
-                [
-                    "attach",
-                    object,
-                    "v0",
-                    "--prog",
-                    &program.name,
-                    "--native",
-                    "--no-fallback",
-                    "--netns",
-                    netns.name(),
-                ],
-            )
+    for (index, program) in parsed.programs.iter().enumerate() {
+        let result = if program.kind.is_attachable_xdp() {
+            attach_and_detach(object, &program.name, netns)
+        } else if program.kind.is_xdp() {
+            let loaded = Loader::for_trial(&parsed, "external").load(index, Binding::None);
+            loaded.map(drop).map_err(|error| error.to_string())
         } else {
-            tool(
-                "xdp-offload",
-                [
-                    "check",
-                    object,
-                    "--prog",
-                    &program.name,
-                    "--netns",
-                    netns.name(),
-                ],
-            )
+            continue;
         };
-        if output.code == 0 {
-            tally.ours.insert(program.name.clone());
-            if program.kind.is_attachable_xdp() {
-                tool("xdp-offload", ["detach", "v0", "--netns", netns.name()]).expect_code(0);
-            }
-        } else {
-            tally.refusals.insert(
-                program.name.clone(),
-                format!("code {}: {}", output.code, output.stderr),
-            );
+        match result {
+            Ok(()) => drop(tally.ours.insert(program.name.clone())),
+            Err(why) => drop(tally.refusals.insert(program.name.clone(), why)),
         }
     }
+}
+
+fn attach_and_detach(object: &Path, program: &str, netns: &Netns) -> Result<(), String> {
+    let inside = ["--netns", netns.name()];
+    let attach = ["attach", object.to_str().unwrap(), "v0", "--prog", program];
+    let native = ["--native", "--no-fallback"];
+    let output = tool("xdp-offload", [&attach[..], &native, &inside].concat());
+    if output.code != 0 {
+        return Err(format!(
+            "code {}: {}{}",
+            output.code, output.stdout, output.stderr
+        ));
+    }
+    tool("xdp-offload", [&["detach", "v0"][..], &inside].concat()).expect_code(0);
+    Ok(())
 }
 
 /// The XDP programs that bpftool pins. `prog load` loads all programs of an object too and only pins the first.

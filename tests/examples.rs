@@ -88,7 +88,8 @@ fn the_documents_are_what_the_commands_print() {
     );
     for example in examples() {
         let (_, title) = example.name.split_once('_').unwrap();
-        index += &format!("* [{}]({}.md)\n", title.replace('_', " "), example.name);
+        let link = format!("* [{}]({}.md)\n", title.replace('_', " "), example.name);
+        index.push_str(&link);
         compare(
             &documents.join(format!("{}.md", example.name)),
             &page(&example),

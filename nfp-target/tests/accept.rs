@@ -175,7 +175,7 @@ fn damaged_programs_get_an_answer_and_a_rendering() {
         .into_iter()
         .filter(|each| each.profile == "full")
     {
-        for _ in 0..1 + next() % 3 {
+        for _ in 0..=next() % 3 {
             let at = next() as usize % decision.code.len();
             let bits = u64::from_le_bytes(decision.code[at].to_bytes()) ^ (1 << (next() % 64));
             decision.code[at] = Insn::from_bytes(bits.to_le_bytes());

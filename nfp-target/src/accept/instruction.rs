@@ -157,8 +157,6 @@ impl<'a> Driver<'a> {
                 self.note_reach(moment, base, off);
                 Ok(())
             }
-            // The driver does not look at stores of constants, and cannot translate them.
-            Instruction::Store { .. } => Ok(()),
             Instruction::Atomic { .. }
             | Instruction::Exchange { .. }
             | Instruction::CompareExchange { .. }
@@ -168,6 +166,7 @@ impl<'a> Driver<'a> {
             | Instruction::MoveSigned { .. }
             | Instruction::Negate { .. }
             | Instruction::Swap { .. } => self.arithmetic(moment),
+            // Stores of constants among them: the driver does not look at them, and cannot translate them.
             _ => Ok(()),
         }
     }
@@ -190,7 +189,7 @@ impl<'a> Driver<'a> {
         {
             let fixed = i64::from(offset) + i64::from(off) + i64::from(size) - 1;
             let reach = variable.u64.1.saturating_add_signed(fixed);
-            if reach > self.packet_reach && reach <= u64::from(u16::MAX) {
+            if reach > self.packet_reach && u16::try_from(reach).is_ok() {
                 self.packet_reach = reach;
                 self.farthest = Some(moment.slot);
             }

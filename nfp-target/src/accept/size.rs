@@ -41,7 +41,6 @@ pub(super) fn least_words(instruction: &Instruction, place: Option<Place>) -> us
             (AluOp::Div | AluOp::SDiv, _) | (_, Width::W32) => 1,
             (_, Width::W64) => 2,
         },
-        Instruction::MoveSigned { .. } => 1,
         Instruction::Negate { width, .. } => match width {
             Width::W32 => 1,
             Width::W64 => 2,
@@ -57,11 +56,12 @@ pub(super) fn least_words(instruction: &Instruction, place: Option<Place>) -> us
                 3
             }
         }
-        Instruction::LoadImm64 { .. } | Instruction::Atomic { .. } => 2,
-        Instruction::Branch { .. } => 2,
         Instruction::Jump { offset: 0, .. } => 0,
-        Instruction::Jump { .. } | Instruction::Exit => 1,
-        Instruction::Call(Callee::Local(_)) => 2,
+        Instruction::MoveSigned { .. } | Instruction::Jump { .. } | Instruction::Exit => 1,
+        Instruction::LoadImm64 { .. }
+        | Instruction::Atomic { .. }
+        | Instruction::Branch { .. }
+        | Instruction::Call(Callee::Local(_)) => 2,
         Instruction::Call(_) => 3,
         _ => 0,
     }
@@ -75,13 +75,14 @@ fn arithmetic(width: Width, op: AluOp, imm: i32) -> usize {
         _ => imm as u32,
     };
     match (op, width) {
-        (AluOp::Add | AluOp::Sub, Width::W32) => 1 + constant(value),
         (AluOp::Add | AluOp::Sub, Width::W64) => 2 + constant(value),
         (AluOp::Mov, _) => 2,
         (AluOp::Mul, _) => 4,
         (AluOp::Div | AluOp::SDiv, _) => 1,
         (AluOp::And | AluOp::Or | AluOp::Xor, _) if value == 0 || value == u32::MAX => 0,
-        (AluOp::And | AluOp::Or | AluOp::Xor, _) => 1 + constant(value),
+        (AluOp::Add | AluOp::Sub, Width::W32) | (AluOp::And | AluOp::Or | AluOp::Xor, _) => {
+            1 + constant(value)
+        }
         _ => 0,
     }
 }
@@ -89,7 +90,9 @@ fn arithmetic(width: Width, op: AluOp, imm: i32) -> usize {
 /// Words to put a constant into a register; none where it fits an operand.
 fn constant(value: u32) -> usize {
     let one_word = |value: u32| {
-        value <= 0xffff || (value & 0xff == 0 && value >> 8 <= 0xffff) || value & 0xffff == 0
+        [0, 8, 16]
+            .into_iter()
+            .any(|shift| value >> shift << shift == value && value >> shift <= 0xffff)
     };
     match value {
         0..=0xff => 0,

@@ -22,10 +22,9 @@ pub(super) fn supported(code: u8) -> bool {
     match code & 0x07 {
         // 64 and 32 bit arithmetic: all but mod; byte swaps only to big endian, negation has no operand.
         0x07 | 0x04 => match operation {
-            0x90 => false,
+            0x90 | 0xe0.. => false,
             0xd0 => code == 0xdc,
             0x80 => !register_operand,
-            0xe0.. => false,
             _ => true,
         },
         // ld_imm64, LD_ABS, LD_IND

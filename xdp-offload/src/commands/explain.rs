@@ -32,13 +32,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 fn list() -> String {
     let width = Code::ALL.iter().map(|code| code.name().len()).max();
     let width = width.unwrap_or_default();
-    Code::ALL
-        .iter()
-        .map(|code| {
-            let padding = " ".repeat(width - code.name().len());
-            format!("{}{padding}  {}\n", styled(NAME, code.name()), code.title())
-        })
-        .collect()
+    let mut out = String::new();
+    for code in Code::ALL {
+        let name = styled(NAME, code.name());
+        let padding = " ".repeat(width - code.name().len());
+        out.extend([name.as_str(), padding.as_str(), "  ", code.title(), "\n"]);
+    }
+    out
 }
 
 fn unknown(wanted: &str) -> Failure {

@@ -76,6 +76,40 @@ fn list_show_and_status_need_no_privilege() {
 }
 
 #[test]
+fn check_judges_without_privilege() {
+    let Some(nobody) = Nobody::new() else { return };
+    for (object, options, answer, found) in [
+        ("verdicts", &[][..], code::DONE, "takes it"),
+        (
+            "verdicts",
+            &["--target", "kernel:5.4"],
+            code::DONE,
+            "Linux 5.4 takes it",
+        ),
+        ("bad/no_bounds_check", &[], code::NO, "error[packet-bounds]"),
+        (
+            "rate_limit",
+            &["--target", "nfp"],
+            code::NO,
+            "error[offload-",
+        ),
+        (
+            "pass",
+            &["--target", "nfp:card64"],
+            code::DONE,
+            "nfp (card64) takes it",
+        ),
+        ("verdicts", &["--load"], code::DONE, "not permitted"),
+    ] {
+        let object = nobody.copy(&corpus(object));
+        let arguments = [&["check", object.to_str().unwrap()], options].concat();
+        let output = nobody.run("xdp-offload", &arguments);
+        let text = &output.expect_code(answer).stdout;
+        assert!(text.contains(found), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn what_needs_a_capability_names_it() {
     let Some(nobody) = Nobody::new() else { return };
     let object = nobody.copy(&corpus("pass"));

@@ -16,30 +16,23 @@ const SAVED_REGISTERS: u32 = 32;
 /// Bytes of stack that the deepest chain of calls needs. The verifier has made sure that there are no circles.
 pub(super) fn needed(input: &Input<'_>, used: &HashMap<usize, u32>) -> u32 {
     let mut known: HashMap<usize, u32> = HashMap::new();
-    // Each function waits until those it calls are known.
-    let mut work: Vec<usize> = vec![0];
-    let mut rounds = 0usize;
-    let bound = input.functions.len().saturating_mul(input.functions.len()) + 2;
-    while let Some(&start) = work.last() {
-        rounds += 1;
-        let Some(function) = input.function_at(start).filter(|_| rounds <= bound * 2) else {
-            work.pop();
+    // A function's second turn comes when those it calls are known.
+    let mut work: Vec<(usize, bool)> = vec![(0, false)];
+    while let Some((start, callees_are_known)) = work.pop() {
+        let Some(function) = input
+            .function_at(start)
+            .filter(|_| !known.contains_key(&start))
+        else {
             continue;
         };
         let callees = callees(input, function);
-        let unknown: Vec<usize> = callees
-            .iter()
-            .copied()
-            .filter(|callee| !known.contains_key(callee) && !work.contains(callee))
-            .collect();
-        if unknown.is_empty() {
+        if callees_are_known {
             let below = callees.iter().filter_map(|callee| known.get(callee)).max();
             let own = frame(input, function, used).next_multiple_of(FRAME_ALIGNMENT);
-            let total = own.saturating_add(below.copied().unwrap_or(0));
-            known.insert(start, total);
-            work.pop();
+            known.insert(start, own.saturating_add(below.copied().unwrap_or(0)));
         } else {
-            work.extend(unknown);
+            work.push((start, true));
+            work.extend(callees.into_iter().map(|callee| (callee, false)));
         }
     }
     known.get(&0).copied().unwrap_or(0)

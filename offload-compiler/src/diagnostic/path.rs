@@ -1,6 +1,6 @@
 //! Which branches of a path are worth telling.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Step;
 use crate::isa::{self, Callee, Imm64, Instruction};
@@ -20,40 +20,43 @@ pub(super) fn steps(finding: &Finding, linked: &Linked, code: &isa::Code) -> (Ve
         let other = successor(code, slot, !taken);
         other.is_none_or(|other| !reaching.get(other).copied().unwrap_or(false))
     };
-    let mut steps: Vec<Step> = Vec::new();
     let mut times: HashMap<usize, usize> = HashMap::new();
-    for &(slot, taken) in &finding.path {
+    for &(slot, _) in &finding.path {
+        *times.entry(slot).or_default() += 1;
+    }
+    let mut steps: Vec<Step> = Vec::new();
+    let mut omitted = 0;
+    // From the finding backwards: of the rounds of a loop the last one counts, and of a condition of several parts, which is
+    // one line. A path may have a million branches, and few different ones.
+    let mut slots: HashSet<usize> = HashSet::new();
+    let mut lines: HashSet<(String, u32)> = HashSet::new();
+    for &(slot, taken) in finding.path.iter().rev() {
         let Some(to) = successor(code, slot, taken) else {
             continue;
         };
-        if depends_on_path(finding.code) && passed_by_all(slot, taken) {
+        if depends_on_path(finding.code) && passed_by_all(slot, taken) || !slots.insert(slot) {
             continue;
         }
-        let count = times.entry(slot).or_default();
-        *count += 1;
         let line = linked.source_line(slot);
-        // The last round counts; a condition of several parts is one line.
-        steps.retain(|step| {
-            step.insn != slot && (line.is_none() || !same_line(step.line.as_ref(), line.as_ref()))
-        });
+        if let Some(line) = &line
+            && !lines.insert((line.file.clone(), line.line))
+        {
+            continue;
+        }
+        if steps.len() == MOST {
+            omitted += 1;
+            continue;
+        }
         steps.push(Step {
             insn: slot,
             to,
             to_line: linked.source_line(to),
             line,
-            times: *count,
+            times: times.get(&slot).copied().unwrap_or(1),
         });
     }
-    let omitted = steps.len().saturating_sub(MOST);
-    steps.drain(..omitted);
+    steps.reverse();
     (steps, omitted)
-}
-
-fn same_line(a: Option<&crate::object::SourceLine>, b: Option<&crate::object::SourceLine>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.line == b.line && a.file == b.file,
-        _ => false,
-    }
 }
 
 /// Findings about something that another path would have done.

@@ -161,8 +161,8 @@ mod tests {
             kind,
             key_size,
             value_size,
-            max_entries,
             flags,
+            max_entries,
             ..MapShape::default()
         };
         let ok = |map: MapShape| refusal(&map).is_none();

@@ -111,6 +111,7 @@ pub(crate) fn judged(decision: &Decision, profile: &Profile) -> Option<Judgement
         // The decisions are by Linux 6.12.
         rules: Rules {
             known_lookups: false,
+            known_negations: false,
             ..Rules::default()
         },
     };

@@ -67,6 +67,12 @@ const KNOWN_LOOKUPS: Version = Version {
     minor: 15,
 };
 
+/// Since this release the verifier knows the range of a negated number.
+const KNOWN_NEGATIONS: Version = Version {
+    major: 6,
+    minor: 18,
+};
+
 /// A kernel as a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernel {
@@ -169,6 +175,8 @@ impl Target for Kernel {
                     .min(self.limits().complexity as usize),
                 uninitialised_stack_allowed: program.input.rules.uninitialised_stack_allowed
                     && self.version >= UNINITIALISED_STACK,
+                known_negations: program.input.rules.known_negations
+                    && self.version >= KNOWN_NEGATIONS,
                 known_lookups: program.input.rules.known_lookups && self.version >= KNOWN_LOOKUPS,
                 ..program.input.rules
             },

@@ -287,7 +287,12 @@ impl Walk<'_> {
             )));
         };
         let mark = self.marks.computed(value.mark, Mark::NONE);
-        state.set(dst, Value::number(range.negated(width)), mark);
+        let negated = if self.input.rules.known_negations {
+            range.negated(width)
+        } else {
+            Range::UNKNOWN
+        };
+        state.set(dst, Value::number(negated), mark);
         Ok(())
     }
 

@@ -132,6 +132,9 @@ pub struct Rules {
     pub offloaded: bool,
     /// A lookup with a known key in an array finds a value: since Linux 6.15 (d2102f2f5d75).
     pub known_lookups: bool,
+    /// The range of a negated number is known: since Linux 6.18 (`scalar_min_max_sub` for BPF_NEG); before, it is any
+    /// number.
+    pub known_negations: bool,
     /// Instructions that may be followed over all paths (BPF_COMPLEXITY_LIMIT_INSNS: 1,000,000).
     pub instructions: usize,
     /// Nodes of history that may be kept, 16 bytes each.
@@ -147,6 +150,7 @@ impl Default for Rules {
             gpl: true,
             offloaded: false,
             known_lookups: true,
+            known_negations: true,
             instructions: 1_000_000,
             history: 24_000_000,
         }

@@ -200,3 +200,63 @@ fn the_plugin_runs_objects_with_maps() {
     let said = plugin(&["", "--elf"], &object).expect_err("memory is no context");
     assert!(said.contains("memory"), "{said}");
 }
+
+/// An object as the suite writes one: code in a section of its own, no symbols but `main`, which is left
+/// out here, no maps.
+fn object_with(section: &str, code: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 64;
+    let names = format!("\0{section}\0.shstrtab\0");
+    let mut object = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let put = |object: &mut Vec<u8>, value: usize, bytes: usize| {
+        object.extend_from_slice(&value.to_le_bytes()[..bytes]);
+    };
+    let table = HEADER + code.len() + names.len();
+    // Type relocatable, machine BPF, version; no entry, no program headers; three sections, names last.
+    let header = [(1, 2), (247, 2), (1, 4), (0, 8), (0, 8), (table, 8), (0, 4)];
+    let sizes = [(HEADER, 2), (0, 2), (0, 2), (64, 2), (3, 2), (2, 2)];
+    for (value, bytes) in header.into_iter().chain(sizes) {
+        put(&mut object, value, bytes);
+    }
+    object.extend_from_slice(code);
+    object.extend_from_slice(names.as_bytes());
+    object.extend_from_slice(&[0; 64]);
+    // Name, type, flags (allocated, executable), offset, size.
+    let text = (1, 1, 6, HEADER, code.len());
+    let strings = (section.len() + 2, 3, 0, HEADER + code.len(), names.len());
+    for (name, kind, flags, offset, size) in [text, strings] {
+        for (value, bytes) in [
+            (name, 4),
+            (kind, 4),
+            (flags, 8),
+            (0, 8),
+            (offset, 8),
+            (size, 8),
+        ] {
+            put(&mut object, value, bytes);
+        }
+        for (value, bytes) in [(0, 8), (1, 8), (0, 8)] {
+            put(&mut object, value, bytes);
+        }
+    }
+    object
+}
+
+#[test]
+fn the_plugin_runs_objects_with_text_alone() {
+    let code = assemble("call f\nr0 += 1\nexit\nf:\nr0 = r2\nexit").expect("it assembles");
+    let code = Insn::write_all(&code.encode());
+    let run = |section: &str, code: &[u8]| {
+        let bytes = object_with(section, code);
+        let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        plugin(&["aa  bb  cc  ", "--elf"], &hex.join("  "))
+    };
+    assert_eq!(run(".text", &code), Ok("4".into()));
+    let refused = |section: &str, code: &[u8], message: &str| {
+        let said = run(section, code).expect_err("it fails");
+        assert_eq!(said, format!("conformance-plugin: {message}"));
+    };
+    refused(".text", &[], "no program 0: the object has 0");
+    refused(".text", &code[..12], "12 bytes are no whole instructions");
+    // Code elsewhere is a program where a symbol says so only.
+    refused("xdp", &code, "no program 0: the object has 0");
+}

@@ -3,12 +3,14 @@
 //! address and r2 its length, and prints r0 in hex.
 //!
 //! Options: `--engine interp` (the default and, so far, the only one), `--elf` for a program that comes
-//! as an object with maps, `--program HEX` instead of standard input. A program that cannot run ends with
-//! code 1 and the reason on standard error.
+//! as an object: with maps, or as the suite wraps it, alone in `.text`; `--program HEX` instead of
+//! standard input. A program that cannot run ends with code 1 and the reason on standard error.
 
 use std::io::Read as _;
 use std::process::ExitCode;
 
+use object::read::elf::ElfFile64;
+use object::{LittleEndian, Object as _, ObjectSection as _, SectionKind};
 use offload_compiler::interp::{Fixed, Limits, Machine, Uninitialised};
 use offload_compiler::isa::{Code, Insn};
 use offload_compiler::object::{Environment, Object};
@@ -47,24 +49,43 @@ fn run() -> Result<u64, String> {
         uninitialised: Uninitialised::Zero,
         ..Limits::default()
     };
-    let (mut machine, number) = if options.elf {
+    let (mut machine, number) = if !options.elf {
+        raw(&program, limits)?
+    } else if let Some(code) = text_alone(&program) {
+        raw(code, limits)?
+    } else {
         let object = Object::parse(&program).map_err(|error| error.to_string())?;
         let environment = Environment::default();
         let loaded = Machine::load(&object, 0, limits, |index| object.link(index, &environment))
             .map_err(|error| error.to_string())?;
         (loaded.machine, loaded.program)
-    } else {
-        if !program.len().is_multiple_of(Insn::SIZE) {
-            return Err(format!("{} bytes are no whole instructions", program.len()));
-        }
-        let code = Code::decode(&Insn::read_all(&program)).map_err(|error| error.to_string())?;
-        let mut machine = Machine::new(limits);
-        let number = machine.add_program(code);
-        (machine, number)
     };
     machine
         .run_memory(number, &mut options.memory, &mut Fixed::new(0))
         .map_err(|fault| fault.to_string())
+}
+
+/// A machine with one program, and the program's number.
+fn raw(program: &[u8], limits: Limits) -> Result<(Machine, usize), String> {
+    if !program.len().is_multiple_of(Insn::SIZE) {
+        return Err(format!("{} bytes are no whole instructions", program.len()));
+    }
+    let code = Code::decode(&Insn::read_all(program)).map_err(|error| error.to_string())?;
+    let mut machine = Machine::new(limits);
+    let number = machine.add_program(code);
+    Ok((machine, number))
+}
+
+/// The code of an object that has it in `.text` only, with nothing to relocate. Such an object has no
+/// program by libbpf's rules, which take `.text` for functions that programs call.
+fn text_alone(object: &[u8]) -> Option<&[u8]> {
+    let elf = ElfFile64::<LittleEndian>::parse(object).ok()?;
+    let text = elf.section_by_name(".text")?;
+    let mut all = elf.sections();
+    let alone =
+        all.all(|section| section.kind() != SectionKind::Text || section.index() == text.index());
+    let data = text.data().ok()?;
+    (alone && !data.is_empty() && text.relocations().next().is_none()).then_some(data)
 }
 
 impl Options {

@@ -157,6 +157,8 @@ fn prepare(code: isa::Code, maps: Vec<MapShape>) -> Prepared {
         maps,
         map_at,
         functions,
+        kernel_functions: HashMap::new(),
+        has_function_info: false,
         hook: Hook::Interface,
         rules: Rules::default(),
     }

@@ -1,8 +1,9 @@
 //! `cargo xtask selftests`: the kernel's own XDP selftests and samples as objects, for tests/external.rs.
 //!
 //! Debian's newest linux-source package is downloaded (not installed), the parts that matter are unpacked, and
-//! every source with an XDP program is compiled against this kernel's types. All of it stays under
-//! target/selftests until the package, the kernel or the compiler changes.
+//! every source with an XDP program is compiled against this kernel's types, and so are the verifier's own tests,
+//! whatever their program type, for tests/verifier. All of it stays under target/selftests until the package, the
+//! kernel or the compiler changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ const PARTS: [&str; 6] = [
 ];
 /// Folders with BPF sources.
 const SOURCE_FOLDERS: [&str; 2] = ["tools/testing/selftests/bpf/progs", "samples/bpf"];
+/// The verifier's own tests, and the folder of their objects.
+const VERIFIER_TESTS: &str = "verifier";
 /// Samples are compiled as part of a kernel build; this stands for what they find there.
 const SAMPLES_PRELUDE: &str = "samples_prelude.h";
 const PRELUDE: &str = "\
@@ -256,22 +259,34 @@ fn headers(source: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(include)
 }
 
-/// Compiles every source that has an XDP section; how many compiled and how many did not.
+/// Compiles every source that has an XDP section, and every test of the verifier; how many compiled and how many
+/// did not.
 fn compile(source: &Path, include: &Path, folder: &Path) -> Result<(usize, usize)> {
-    let objects = folder.join("objects");
-    fs::create_dir_all(&objects).map_err(at(&objects))?;
     let mut failures = Vec::new();
     let mut compiled = 0;
-    for file in xdp_sources(source)? {
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        let stem = stem.trim_end_matches(".bpf");
-        let result = clang(&file, source, include, &objects.join(format!("{stem}.o")))?;
-        if result.code == 0 {
-            compiled += 1;
-        } else {
-            let error = result.stderr.lines().find(|line| line.contains("error"));
-            let name = file.strip_prefix(source).unwrap_or(&file).display();
-            failures.push(format!("{name}: {}\n", error.unwrap_or("clang failed")));
+    for (kind, sources) in [
+        (
+            "objects",
+            sources_with(source, |_, text| text.contains("SEC(\"xdp"))?,
+        ),
+        (
+            VERIFIER_TESTS,
+            sources_with(source, |name, _| name.starts_with("verifier_"))?,
+        ),
+    ] {
+        let objects = folder.join(kind);
+        fs::create_dir_all(&objects).map_err(at(&objects))?;
+        for file in sources {
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            let stem = stem.trim_end_matches(".bpf");
+            let result = clang(&file, source, include, &objects.join(format!("{stem}.o")))?;
+            if result.code == 0 {
+                compiled += 1;
+            } else {
+                let error = result.stderr.lines().find(|line| line.contains("error"));
+                let name = file.strip_prefix(source).unwrap_or(&file).display();
+                failures.push(format!("{name}: {}\n", error.unwrap_or("clang failed")));
+            }
         }
     }
     let list = folder.join("FAILED");
@@ -317,8 +332,8 @@ fn clang(file: &Path, source: &Path, include: &Path, object: &Path) -> Result<Ou
     )?)
 }
 
-/// The sources that hold a program in a section of XDP's, sorted.
-fn xdp_sources(source: &Path) -> Result<Vec<PathBuf>> {
+/// The sources that `wanted` picks by file name and text, sorted.
+fn sources_with(source: &Path, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in SOURCE_FOLDERS {
         let folder = source.join(folder);
@@ -326,7 +341,8 @@ fn xdp_sources(source: &Path) -> Result<Vec<PathBuf>> {
             let path = entry.map_err(at(&folder))?.path();
             if path.extension().is_some_and(|extension| extension == "c") {
                 let text = fs::read(&path).map_err(at(&path))?;
-                if String::from_utf8_lossy(&text).contains("SEC(\"xdp") {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if wanted(&name, &String::from_utf8_lossy(&text)) {
                     found.push(path);
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use nfp_target::accept::{Judgement, Reason, Stage, judge};
 use nfp_target::profile::Profile;
 use offload_compiler::isa::{Callee, Code, Imm64, Insn, Instruction};
-use offload_compiler::verify::{Function, Hook, Input, MapReference, MapShape, Rules};
+use offload_compiler::verify::{Function, Input, MapReference, MapShape, Rules};
 
 /// A line of decisions.tsv: what the driver was given, and what it said.
 pub(crate) struct Decision {
@@ -103,17 +103,13 @@ pub(crate) fn judged(decision: &Decision, profile: &Profile) -> Option<Judgement
         })
         .collect();
     let input = Input {
-        code: &code,
-        maps: &decision.maps,
-        map_at: &map_at,
-        functions: &functions,
-        hook: Hook::Interface,
         // The decisions are by Linux 6.12.
         rules: Rules {
             known_lookups: false,
             known_negations: false,
             ..Rules::default()
         },
+        ..Input::new(&code, &decision.maps, &map_at, &functions)
     };
     Some(judge(&input, profile))
 }

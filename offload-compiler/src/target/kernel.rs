@@ -229,14 +229,7 @@ mod tests {
             global: None,
         }];
         let maps_at = HashMap::new();
-        let input = Input {
-            code: &code,
-            maps: &[],
-            map_at: &maps_at,
-            functions: &functions,
-            hook: crate::verify::Hook::Interface,
-            rules: Rules::default(),
-        };
+        let input = Input::new(&code, &[], &maps_at, &functions);
         let program = Program {
             input: &input,
             frags: false,

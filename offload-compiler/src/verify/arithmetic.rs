@@ -6,11 +6,12 @@ use super::explore::{Step, Walk};
 use super::finding::{Code, Finding};
 use super::marks::Mark;
 use super::range::Range;
+use super::stack::fits_in;
 use super::state::State;
-use super::value::{Pointer, Proved, Region, Tracked, Value};
+use super::value::{Added, Link, Pointer, Proved, Region, Tracked, Value};
 
 /// The most that a pointer may be away from its region's start (BPF_MAX_VAR_OFF).
-const MAX_OFFSET: i64 = 1 << 29;
+pub(super) const MAX_OFFSET: i64 = 1 << 29;
 
 impl Walk<'_> {
     pub(super) fn alu(
@@ -24,15 +25,21 @@ impl Walk<'_> {
     ) -> Step<()> {
         let right = self.operand(state, slot, src, width)?;
         if op == AluOp::Mov {
-            return self.copy(state, dst, src, right, width);
+            self.copy(state, dst, src, right, width);
+            return Ok(());
         }
         let left = self.read(state, dst, slot)?;
-        self.check_shift_and_divisor(slot, op, width, src)?;
+        check_shift_and_divisor(slot, op, width, src)?;
         let mark = self.marks.computed(left.mark, right.mark);
         let value = match (left.value, right.value) {
-            (Value::Number { range: a, .. }, Value::Number { range: b, .. }) => {
-                Value::number(a.alu(op, width, &b))
-            }
+            (Value::Number { range: a, link }, Value::Number { range: b, .. }) => Value::Number {
+                range: a.alu(op, width, &b).or_forgotten(),
+                link: if src == Operand::Reg(dst) {
+                    Link::NONE
+                } else {
+                    Self::link_of_result(op, width, link, &b)
+                },
+            },
             (Value::Pointer(_), Value::Pointer(_)) => {
                 if op == AluOp::Sub && self.input.rules.leaks_allowed {
                     Value::number(Range::UNKNOWN.alu(AluOp::Mov, width, &Range::UNKNOWN))
@@ -88,78 +95,68 @@ impl Walk<'_> {
         }
     }
 
-    fn copy(
-        &mut self,
-        state: &mut State,
-        dst: Reg,
-        src: Operand,
-        right: Tracked,
-        width: Width,
-    ) -> Step<()> {
+    fn copy(&mut self, state: &mut State, dst: Reg, src: Operand, right: Tracked, width: Width) {
         let mark = match src {
             Operand::Reg(_) => self.marks.computed(right.mark, Mark::NONE),
             Operand::Imm(_) => self.marks.fresh(),
         };
         let value = match (width, right.value) {
-            (Width::W64, Value::Number { range, link }) => {
-                // Both registers hold one number now: what is learnt of one holds for the other.
-                let link = match src {
-                    Operand::Reg(reg) if range.as_constant().is_none() => {
-                        let link = if link == 0 { self.new_id() } else { link };
-                        let original = &mut state.frame_mut().registers[reg.index()];
-                        original.value = Value::Number { range, link };
-                        link
-                    }
-                    _ => 0,
-                };
-                Value::Number { range, link }
-            }
+            (Width::W64, Value::Number { range, .. }) => Value::Number {
+                range,
+                link: match src {
+                    Operand::Reg(reg) => self.link_of_copy(state, reg),
+                    Operand::Imm(_) => Link::NONE,
+                },
+            },
             (Width::W64, other) => other,
-            (Width::W32, Value::Number { range, link }) => {
-                let fits = range.u64.1 <= u64::from(u32::MAX);
-                let link = match src {
-                    Operand::Reg(reg) if fits && range.as_constant().is_none() => {
-                        let link = if link == 0 { self.new_id() } else { link };
-                        state.frame_mut().registers[reg.index()].value =
-                            Value::Number { range, link };
-                        link
-                    }
-                    _ => 0,
-                };
-                Value::Number {
-                    range: range.low_half(),
-                    link,
-                }
-            }
+            (Width::W32, Value::Number { range, .. }) => Value::Number {
+                range: range.low_half(),
+                link: match src {
+                    Operand::Reg(reg) if fits_in(&range, 4) => self.link_of_copy(state, reg),
+                    _ => Link::NONE,
+                },
+            },
             // Half a pointer is just some number.
             (Width::W32, _) => Value::number(Range::UNKNOWN.low_half()),
         };
         state.set(dst, value, mark);
-        Ok(())
     }
 
-    fn check_shift_and_divisor(
-        &mut self,
-        slot: usize,
-        op: AluOp,
-        width: Width,
-        src: Operand,
-    ) -> Step<()> {
-        let Operand::Imm(imm) = src else {
-            return Ok(());
+    /// The link that a copy of a register gets; the register gets it too (`assign_scalar_id_before_mov`).
+    pub(super) fn link_of_copy(&mut self, state: &mut State, reg: Reg) -> Link {
+        let Value::Number { range, link } = &mut state.frame_mut().registers[reg.index()].value
+        else {
+            return Link::NONE;
         };
-        match op {
-            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod if imm == 0 => Err(Box::new(
-                Finding::error(Code::InvalidInstruction, slot, "division by the constant 0"),
-            )),
-            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if imm < 0 || imm as u32 >= width.bits() => {
-                Err(Box::new(Finding::error(
-                    Code::InvalidInstruction,
-                    slot,
-                    format!("a shift by {imm} of {} bits", width.bits()),
-                )))
-            }
-            _ => Ok(()),
+        if link.added.is_some() {
+            // One constant can be added to a link, not one more to the copy.
+            *link = Link::NONE;
+        }
+        if link.is_none() && range.as_constant().is_none() {
+            self.ids += 1;
+            *link = Link::new(self.ids);
+        }
+        *link
+    }
+
+    /// The link of a sum or difference (`adjust_reg_min_max_vals`): compilers check one of two registers that are a
+    /// constant apart and use the other.
+    fn link_of_result(op: AluOp, width: Width, link: Link, right: &Range) -> Link {
+        let constant = right.as_constant_of(width).and_then(|value| match width {
+            Width::W64 => i32::try_from(value as i64).ok(),
+            Width::W32 => Some(value as u32 as i32),
+        });
+        let by = match (op, constant) {
+            (AluOp::Add, Some(by)) => Some(by),
+            (AluOp::Sub, Some(by)) => by.checked_neg(),
+            _ => None,
+        };
+        match by {
+            Some(by) if !link.is_none() && link.added.is_none() => Link {
+                id: link.id,
+                added: Some(Added { by, width }),
+            },
+            _ => Link::NONE,
         }
     }
 
@@ -204,8 +201,11 @@ impl Walk<'_> {
             Region::Map(_) | Region::PacketEnd => {
                 return refuse(format!("{} cannot be moved", pointer.region));
             }
-            Region::Stack(_) if op == AluOp::Sub && constant.is_none() => {
-                return refuse("only constants can be subtracted from a stack pointer".to_owned());
+            Region::Stack(_) if op == AluOp::Sub => {
+                return refuse(
+                    "nothing can be subtracted from a stack pointer; add a negative number"
+                        .to_owned(),
+                );
             }
             _ => {}
         }
@@ -279,30 +279,30 @@ impl Walk<'_> {
         dst: Reg,
     ) -> Step<()> {
         let value = self.read(state, dst, slot)?;
-        let Value::Number { range, .. } = value.value else {
-            return Err(Box::new(Finding::error(
-                Code::PointerArithmetic,
-                slot,
-                format!("a pointer cannot be negated: {}", value.value),
-            )));
+        let range = match value.value {
+            Value::Number { .. } if !self.input.rules.known_negations => Range::UNKNOWN,
+            Value::Number { range, .. } => range.negated(width),
+            _ if self.input.rules.leaks_allowed => Range::UNKNOWN.negated(width),
+            other => {
+                return Err(Box::new(Finding::error(
+                    Code::PointerLeak,
+                    slot,
+                    format!("a pointer is negated: {other}"),
+                )));
+            }
         };
         let mark = self.marks.computed(value.mark, Mark::NONE);
-        let negated = if self.input.rules.known_negations {
-            range.negated(width)
-        } else {
-            Range::UNKNOWN
-        };
-        state.set(dst, Value::number(negated), mark);
+        state.set(dst, Value::number(range), mark);
         Ok(())
     }
 
     pub(super) fn swap(&mut self, state: &mut State, slot: usize, dst: Reg) -> Step<()> {
         let value = self.read(state, dst, slot)?;
-        if value.value.range().is_none() {
+        if value.value.range().is_none() && !self.input.rules.leaks_allowed {
             return Err(Box::new(Finding::error(
-                Code::PointerArithmetic,
+                Code::PointerLeak,
                 slot,
-                format!("the bytes of a pointer cannot be swapped: {}", value.value),
+                format!("the bytes of a pointer are swapped: {}", value.value),
             )));
         }
         let mark = self.marks.computed(value.mark, Mark::NONE);
@@ -321,9 +321,20 @@ impl Walk<'_> {
     ) -> Step<()> {
         let value = self.read(state, src, slot)?;
         let mark = self.marks.computed(value.mark, Mark::NONE);
-        let range = match value.value {
-            Value::Number { range, .. } => range.sign_extend(from, width),
-            _ if self.input.rules.leaks_allowed => Range::UNKNOWN.sign_extend(from, width),
+        let (range, link) = match value.value {
+            Value::Number { range, .. } => {
+                // A number that keeps its value is still the same number.
+                let kept = range.u64.1 < 1 << (from.bits() - 1);
+                let link = if kept {
+                    self.link_of_copy(state, src)
+                } else {
+                    Link::NONE
+                };
+                (range.sign_extend(from, width), link)
+            }
+            _ if self.input.rules.leaks_allowed => {
+                (Range::UNKNOWN.sign_extend(from, width), Link::NONE)
+            }
             other => {
                 return Err(Box::new(Finding::error(
                     Code::PointerLeak,
@@ -332,15 +343,35 @@ impl Walk<'_> {
                 )));
             }
         };
-        state.set(dst, Value::number(range), mark);
+        state.set(dst, Value::Number { range, link }, mark);
         Ok(())
     }
 }
 
+#[allow(clippy::unnecessary_box_returns, reason = "what a step returns")]
 fn error(slot: usize, what: &str, left: &Tracked, right: &Tracked) -> Box<Finding> {
     Box::new(
         Finding::error(Code::PointerArithmetic, slot, what)
             .knowing(format!("left: {}", left.value))
             .knowing(format!("right: {}", right.value)),
     )
+}
+
+fn check_shift_and_divisor(slot: usize, op: AluOp, width: Width, src: Operand) -> Step<()> {
+    let Operand::Imm(imm) = src else {
+        return Ok(());
+    };
+    match op {
+        AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod if imm == 0 => Err(Box::new(
+            Finding::error(Code::InvalidInstruction, slot, "division by the constant 0"),
+        )),
+        AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if imm < 0 || imm as u32 >= width.bits() => {
+            Err(Box::new(Finding::error(
+                Code::InvalidInstruction,
+                slot,
+                format!("a shift by {imm} of {} bits", width.bits()),
+            )))
+        }
+        _ => Ok(()),
+    }
 }

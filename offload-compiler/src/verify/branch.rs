@@ -2,13 +2,14 @@
 
 use crate::isa::{CmpOp, Condition, Operand, Reg, Width};
 
+use super::arithmetic::MAX_OFFSET;
 use super::explore::{Next, Step, Walk};
 use super::finding::{Code, Finding};
 use super::marks::Mark;
 use super::range::{self, Range};
 use super::state::State;
 use super::structure;
-use super::value::{Pointer, Proved, Region, Tracked, Value};
+use super::value::{Link, Object, Pointer, Proved, Region, Tracked, Value};
 
 /// The most that a packet can be long, for what a comparison can prove (MAX_PACKET_OFF).
 const MAX_PACKET: u64 = 0xffff;
@@ -34,6 +35,7 @@ impl Walk<'_> {
             self.turn(slot, taken);
             return Ok(Next::At(if taken { there } else { slot + 1 }));
         }
+        Self::limit_links(state, condition);
         let mut other = state.clone();
         self.learn(slot, &mut other, condition, true);
         self.learn(slot, state, condition, false);
@@ -93,15 +95,20 @@ impl Walk<'_> {
         match (left.value, right.value) {
             (Value::Number { range: a, .. }, Value::Number { range: b, .. }) => {
                 let (a, b) = match condition.src {
-                    Operand::Reg(reg) if reg == condition.dst => (a, b),
+                    Operand::Reg(reg) if reg == condition.dst => {
+                        let both = range::refine_alone(condition.op, taken, condition.width, a);
+                        (both, both)
+                    }
                     _ => range::refine(condition.op, taken, condition.width, a, b),
                 };
                 let mark = self.marks.computed(left.mark, right.mark);
-                self.know(state, condition.dst, a, mark);
+                know(state, condition.dst, a, mark);
                 if let Operand::Reg(reg) = condition.src {
                     let mark = self.marks.computed(right.mark, left.mark);
-                    self.know(state, reg, b, mark);
+                    know(state, reg, b, mark);
+                    self.spread(state, reg);
                 }
+                self.spread(state, condition.dst);
             }
             (Value::Pointer(a), Value::Pointer(b)) if condition.width == Width::W64 => {
                 if let Some(check) = learn_packet(state, condition, taken, &a, &b) {
@@ -124,27 +131,74 @@ impl Walk<'_> {
         }
     }
 
-    /// The register, and all that are linked with it, hold a number of this range.
-    fn know(&mut self, state: &mut State, reg: Reg, range: Range, mark: Mark) {
-        let Value::Number { link, .. } = state.register(reg).value else {
+    /// At most this many values share what a branch says (`LINKED_REGS_MAX`); the others lose their link.
+    fn limit_links(state: &mut State, condition: &Condition) {
+        const MOST: usize = 6;
+        let id = |reg: Reg| match state.register(reg).value {
+            Value::Number { link, .. } => link.id,
+            _ => 0,
+        };
+        let src = match condition.src {
+            Operand::Reg(reg) => id(reg),
+            Operand::Imm(_) => 0,
+        };
+        let dst = id(condition.dst);
+        let mut count = 0;
+        for wanted in [src, dst] {
+            if wanted == 0 {
+                continue;
+            }
+            state.for_each_value_inwards(|value| {
+                if let Value::Number { link, .. } = value
+                    && link.id == wanted
+                {
+                    count += 1;
+                    if count > MOST {
+                        *link = Link::NONE;
+                    }
+                }
+            });
+        }
+    }
+
+    /// What is known of a register holds for all that are linked with it (`sync_linked_regs`).
+    fn spread(&mut self, state: &mut State, reg: Reg) {
+        let Tracked {
+            value: Value::Number { range, link },
+            mark,
+        } = *state.register(reg)
+        else {
             return;
         };
-        state.set(reg, Value::Number { range, link }, mark);
-        if link == 0 {
+        if link.is_none() {
             return;
         }
         let marks = &mut self.marks;
         state.for_each_value(|value, known| {
-            if let Value::Number {
+            let Value::Number {
                 range: other,
                 link: theirs,
             } = value
-                && *theirs == link
-                && *known != mark
-            {
-                *other = range;
-                *known = marks.computed(*known, mark);
+            else {
+                return;
+            };
+            if theirs.id != link.id || *known == mark {
+                return;
             }
+            let widths = [theirs.added, link.added].map(|added| added.map(|added| added.width));
+            if let [Some(a), Some(b)] = widths
+                && a != b
+            {
+                return; // 32-bit and 64-bit sums say nothing of each other
+            }
+            if theirs.distance() == link.distance() {
+                *other = range;
+                *theirs = link;
+            } else {
+                let by = theirs.distance().wrapping_sub(link.distance());
+                *other = range.moved(by, widths.contains(&Some(Width::W32)));
+            }
+            *known = marks.computed(*known, mark);
         });
     }
 }
@@ -189,6 +243,13 @@ fn learn_packet(
         };
     }
     None
+}
+
+/// The register holds a number of this range.
+fn know(state: &mut State, reg: Reg, range: Range, mark: Mark) {
+    if let Value::Number { link, .. } = state.register(reg).value {
+        state.set(reg, Value::Number { range, link }, mark);
+    }
 }
 
 /// A nullable pointer that equals one that is not null is not null.
@@ -283,14 +344,17 @@ fn decide(condition: &Condition, left: &Value, right: &Value) -> Option<bool> {
         (Value::Pointer(pointer), other) | (other, Value::Pointer(pointer))
             if is_zero(other) && condition.width == Width::W64 =>
         {
+            // As far as the kernel knows (`reg_not_null`).
+            let bounded =
+                pointer.variable.s64.0 > -MAX_OFFSET && pointer.variable.s64.1 < MAX_OFFSET;
             let known_non_null = !pointer.nullable
-                && !matches!(
+                && bounded
+                && matches!(
                     pointer.region,
-                    Region::Kernel
-                        | Region::PacketEnd
-                        | Region::Packet
-                        | Region::PacketMeta
-                        | Region::Context
+                    Region::Kernel(Object::Socket | Object::SocketCommon | Object::XdpSocket)
+                        | Region::MapValue(_)
+                        | Region::Memory { .. }
+                        | Region::Map(_)
                 );
             match condition.op {
                 CmpOp::Eq if known_non_null => Some(false),
@@ -307,10 +371,12 @@ fn decide(condition: &Condition, left: &Value, right: &Value) -> Option<bool> {
                 return None;
             };
             match (op, pointer.proved) {
-                (CmpOp::Gt, Proved::BeyondEnd) => Some(true),
-                (CmpOp::Le, Proved::BeyondEnd) => Some(false),
-                (CmpOp::Ge, Proved::BeyondEnd | Proved::AtEnd) => Some(true),
-                (CmpOp::Lt, Proved::BeyondEnd | Proved::AtEnd) => Some(false),
+                (CmpOp::Gt, Proved::BeyondEnd) | (CmpOp::Ge, Proved::BeyondEnd | Proved::AtEnd) => {
+                    Some(true)
+                }
+                (CmpOp::Le, Proved::BeyondEnd) | (CmpOp::Lt, Proved::BeyondEnd | Proved::AtEnd) => {
+                    Some(false)
+                }
                 _ => None,
             }
         }

@@ -4,19 +4,22 @@ use crate::isa::{Reg, functions};
 
 use super::explore::{Next, Step, Walk};
 use super::finding::{Code, Finding};
-use super::input::{MapShape, SpecialKind};
+use super::input::{MapShape, Rules, SpecialKind};
 use super::map_rules;
 use super::marks::Mark;
 use super::memory::Access;
 use super::prototype::{self, Arg, Prototype, Ret};
 use super::range::Range;
+use super::stack::is_aligned;
 use super::state::{Reference, State};
-use super::value::{Pointer, Region, Tracked, Value};
+use super::value::{Object, Pointer, Region, Tracked, Value};
 
 /// What the arguments of a call say together.
 #[derive(Default)]
 pub(super) struct Arguments {
-    map: Option<u32>,
+    pub(super) map: Option<u32>,
+    /// The map whose value holds the timer.
+    pub(super) timer_of: Option<u32>,
     /// Bounds of the last size argument.
     size: Option<Range>,
     reserve: Option<u32>,
@@ -46,6 +49,18 @@ impl Walk<'_> {
                 .help("`bpftool feature probe` lists the helpers of each program type"),
             ));
         };
+        if prototype.is_gpl_only() && !self.input.rules.gpl {
+            return Err(Box::new(
+                Finding::error(
+                    Code::HelperUnknown,
+                    slot,
+                    format!("{} is for programs under the GPL only", prototype.name),
+                )
+                .help(
+                    "declare the licence, if it is one: char LICENSE[] SEC(\"license\") = \"GPL\";",
+                ),
+            ));
+        }
         let mut arguments = Arguments::default();
         for (index, &arg) in prototype.args.iter().enumerate() {
             self.argument(state, slot, prototype, index, arg, &mut arguments)?;
@@ -55,14 +70,30 @@ impl Walk<'_> {
             self.fill_stack(state, depth, low, high);
         }
         if prototype.moves_packet {
-            forget_packet(state);
+            forget_packet(state, self.input.rules);
         }
         if let Some(reference) = arguments.release {
             state.references.retain(|known| known.id != reference);
-            state.forget_pointers(|pointer| pointer.reference == reference);
+            let leaks_allowed = self.input.rules.leaks_allowed;
+            state.forget_pointers(leaks_allowed, |pointer| pointer.reference == reference);
         }
-        if arguments.callback.is_some() && prototype.name != "bpf_timer_set_callback" {
-            return self.call_back(state, slot, prototype, &arguments);
+        if prototype.name == "bpf_tail_call"
+            && let Some(reference) = state.references.first()
+        {
+            return Err(Box::new(
+                Finding::error(
+                    Code::Reference,
+                    slot,
+                    format!(
+                        "a tail call does not return: what the call at {} gave could not be given back",
+                        reference.acquired_at
+                    ),
+                )
+                .help("release it before the tail call"),
+            ));
+        }
+        if arguments.callback.is_some() {
+            self.call_back(state, slot, prototype, &arguments)?;
         }
         let returned = self.returned(state, slot, prototype, &arguments)?;
         self.after_call(state, returned);
@@ -151,9 +182,13 @@ impl Walk<'_> {
                 )
             }
             Arg::MapValue | Arg::MapValueOut => {
-                let Some(size) = self.map(arguments).map(|shape| shape.value_size) else {
+                let Some(shape) = self.map(arguments) else {
                     return refuse("is a value, but of which map?");
                 };
+                if map_rules::holds_sockets(shape.kind) {
+                    return self.argument(state, slot, prototype, index, Arg::Socket, arguments);
+                }
+                let size = shape.value_size;
                 let pointer = self.usable_argument(slot, prototype, reg, &given)?;
                 let access = if arg == Arg::MapValue {
                     Access::Read
@@ -178,8 +213,16 @@ impl Walk<'_> {
                     prototype,
                 )
             }
-            Arg::WriteFixed(size) => {
+            Arg::Number(size) => {
                 let pointer = self.usable_argument(slot, prototype, reg, &given)?;
+                // NET_IP_ALIGN: with strict alignment packets count as two bytes off (`check_pkt_ptr_alignment`).
+                let skew = match pointer.region {
+                    Region::Packet | Region::PacketMeta => 2,
+                    _ => 0,
+                };
+                if !is_aligned(&pointer, skew, size) {
+                    return refuse("has to be aligned to the number's size");
+                }
                 self.given_memory(
                     state,
                     slot,
@@ -204,9 +247,10 @@ impl Walk<'_> {
                 }
                 _ => refuse("has to be a known number of bytes"),
             },
-            Arg::Record | Arg::Socket => match pointer {
+            Arg::Record | Arg::ReleasedSocket => match pointer {
                 Some(p)
                     if p.reference != 0
+                        && matches!(p.region, Region::Memory { .. }) == (arg == Arg::Record)
                         && !p.nullable
                         && p.off == 0
                         && p.variable.as_constant() == Some(0) =>
@@ -220,11 +264,22 @@ impl Walk<'_> {
                 Some(p) if p.nullable => refuse("may be null here: check it first"),
                 _ => refuse("has to be what an earlier call gave, unmoved"),
             },
-            Arg::KernelObject => match pointer {
-                Some(p) if p.region == Region::Kernel && !p.nullable => Ok(()),
+            Arg::Socket => match pointer {
                 Some(p) if p.nullable => refuse("may be null here: check it first"),
-                _ => refuse("has to be a kernel object"),
+                Some(p) if matches!(p.region, Region::Kernel(object) if object.is_socket()) => {
+                    Ok(())
+                }
+                _ => refuse("has to be a socket"),
             },
+            Arg::Task => match pointer {
+                Some(p) if p.region == Region::Kernel(Object::Task) => Ok(()),
+                _ => refuse("has to be a task"),
+            },
+            Arg::PerCpu => Err(Box::new(Finding::error(
+                Code::Unsupported,
+                slot,
+                "per-CPU variables of the kernel are not modelled",
+            ))),
             Arg::Callback => match pointer.map(|p| p.region) {
                 Some(Region::Function(start)) => {
                     arguments.callback = Some(start);
@@ -261,6 +316,7 @@ impl Walk<'_> {
                 Some((Region::MapValue(map), false))
                     if self.special_at(map, pointer, SpecialKind::Timer) =>
                 {
+                    arguments.timer_of = Some(map);
                     Ok(())
                 }
                 _ => refuse("has to be a struct bpf_timer in a map value"),
@@ -305,12 +361,8 @@ impl Walk<'_> {
         }
         let slot = state.frames.get(depth as usize)?.slot(pointer.off);
         let start = super::state::byte_index(pointer.off);
-        if slot.held_bytes() >= 4 && start == 0 {
-            return slot
-                .held
-                .range()?
-                .zero_extend(crate::isa::Size::B32)
-                .as_constant();
+        if slot.held_bytes() == 4 && start == 0 {
+            return slot.held.range()?.as_constant();
         }
         let zero = slot
             .bytes
@@ -380,7 +432,13 @@ impl Walk<'_> {
         if *memory_arg == Arg::ReadOrNull
             && memory.value.range().and_then(Range::as_constant) == Some(0)
         {
-            return Ok(());
+            if size.u64.1 == 0 && arg == Arg::SizeOrZero {
+                return Ok(());
+            }
+            return refuse(
+                "may be more than 0, but the address before it is null".to_owned(),
+                "give 0 as the size of null",
+            );
         }
         let mut pointer_value = memory.value;
         if *memory_arg == Arg::ReadOrNull
@@ -445,9 +503,6 @@ impl Walk<'_> {
         prototype: &Prototype,
     ) -> Step<()> {
         if let Region::Stack(_) = pointer.region {
-            if bytes == 0 {
-                return Ok(());
-            }
             let (depth, low, high) = self.helper_stack_span(state, slot, pointer, bytes, mark)?;
             if access == Access::Read {
                 self.read_stack_bytes(state, slot, depth, low, high, prototype.name)?;
@@ -563,6 +618,9 @@ impl Walk<'_> {
                         ..Pointer::to(Region::Map(index as u32))
                     }));
                 }
+                if let Some(object) = shape.and_then(|shape| map_rules::object_found(shape.kind)) {
+                    return Ok(self.found_object(state, slot, object));
+                }
                 let certain = self.input.rules.known_lookups
                     && prototype.name == "bpf_map_lookup_elem"
                     && shape.is_some_and(|shape| {
@@ -581,32 +639,51 @@ impl Walk<'_> {
                     ..Pointer::to(Region::MapValue(map))
                 })
             }
-            Ret::RecordOrNull | Ret::SocketOrNull => {
-                let id = self.new_id();
-                state.references.push(Reference {
-                    id,
-                    acquired_at: slot,
-                });
-                let region = match (prototype.ret, arguments.reserve) {
-                    (Ret::RecordOrNull, Some(size)) => Region::Memory {
-                        size,
-                        writable: true,
-                    },
-                    _ => Region::Kernel,
-                };
-                Value::Pointer(Pointer {
-                    nullable: true,
-                    id,
-                    reference: id,
-                    ..Pointer::to(region)
-                })
-            }
-            Ret::KernelObjectOrNull => Value::Pointer(Pointer {
+            Ret::RecordOrNull => self.acquired(
+                state,
+                slot,
+                Region::Memory {
+                    size: arguments.reserve.unwrap_or(0),
+                    writable: true,
+                },
+            ),
+            Ret::SocketOrNull => self.found_object(state, slot, Object::Socket),
+            Ret::SocketCommonOrNull => self.found_object(state, slot, Object::SocketCommon),
+            Ret::Task => Value::Pointer(Pointer::to(Region::Kernel(Object::Task))),
+            Ret::Kernel => Value::Pointer(Pointer::to(Region::Kernel(Object::Other))),
+            Ret::KernelOrNull => Value::Pointer(Pointer {
                 nullable: true,
                 id: self.new_id(),
-                ..Pointer::to(Region::Kernel)
+                ..Pointer::to(Region::Kernel(Object::Other))
             }),
-            Ret::KernelObject => Value::Pointer(Pointer::to(Region::Kernel)),
+        })
+    }
+
+    /// The address of an object, or null; a socket has to be given back.
+    fn found_object(&mut self, state: &mut State, slot: usize, object: Object) -> Value {
+        let region = Region::Kernel(object);
+        if object.is_socket() {
+            return self.acquired(state, slot, region);
+        }
+        Value::Pointer(Pointer {
+            nullable: true,
+            id: self.new_id(),
+            ..Pointer::to(region)
+        })
+    }
+
+    /// The address of something that has to be given back, or null.
+    fn acquired(&mut self, state: &mut State, slot: usize, region: Region) -> Value {
+        let id = self.new_id();
+        state.references.push(Reference {
+            id,
+            acquired_at: slot,
+        });
+        Value::Pointer(Pointer {
+            nullable: true,
+            id,
+            reference: id,
+            ..Pointer::to(region)
         })
     }
 
@@ -622,8 +699,8 @@ impl Walk<'_> {
 }
 
 /// All pointers into the packet are stale.
-pub(super) fn forget_packet(state: &mut State) {
-    state.forget_pointers(|pointer| {
+pub(super) fn forget_packet(state: &mut State, rules: Rules) {
+    state.forget_pointers(rules.leaks_allowed, |pointer| {
         matches!(
             pointer.region,
             Region::Packet | Region::PacketMeta | Region::PacketEnd

@@ -11,6 +11,7 @@ use super::input::{GlobalArg, Input};
 use super::marks::{Mark, Marks};
 use super::prune::{self, Closeness};
 use super::state::{Frame, Purpose, State};
+use super::structure::PrunePoint;
 use super::value::{Pointer, Region, Tracked, Value};
 use super::watch::{Moment, Watch};
 
@@ -102,9 +103,29 @@ struct Checkpoint {
     parent: Option<usize>,
     /// Paths from here that are still being walked.
     open: usize,
+    /// A path from here was left at this older checkpoint, or at one that was left so itself: what matters here is
+    /// not complete while paths from there are being walked.
+    until: Option<usize>,
     /// How often comparing with it was in vain, and in success.
     misses: u32,
     hits: u32,
+}
+
+/// What comparing with the states of a slot gave.
+enum Compared {
+    /// The path can end here.
+    Covered,
+    /// Nothing covers it; whether it is worth keeping, as far as loops go.
+    New { keep: bool },
+}
+
+/// A function that is verified on its own, with the arguments it can count on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Alone {
+    /// A global function, by its first slot.
+    Global(usize),
+    /// A callback that the kernel calls later, by its first slot, for values of a map.
+    Later { start: usize, map: u32 },
 }
 
 /// One verification in progress.
@@ -113,15 +134,19 @@ pub(super) struct Walk<'a> {
     pub(super) marks: Marks,
     pub(super) warnings: Vec<Finding>,
     checkpoints: Vec<Checkpoint>,
-    at_slot: HashMap<usize, Vec<usize>>,
-    prune_points: Vec<bool>,
+    /// The checkpoints of each slot that are worth comparing with.
+    at_slot: Vec<Vec<usize>>,
+    prune_points: Vec<PrunePoint>,
+    /// The registers that matter before each slot.
+    live: Vec<u16>,
     pending: Vec<Pending>,
-    parent: Option<usize>,
+    pub(super) parent: Option<usize>,
     turns: Option<Rc<Turn>>,
-    ids: u32,
+    pub(super) ids: u32,
     processed: usize,
-    jumps: usize,
     since_checkpoint: (usize, usize),
+    /// Functions to verify on their own: global ones that are called, and callbacks that run later.
+    alone: Vec<Alone>,
     reached: Vec<bool>,
     watch: Option<&'a mut dyn Watch>,
     /// The branch that proved so many bytes for packet pointers of an id, for messages.
@@ -145,8 +170,8 @@ fn verify_with<'a>(input: &'a Input<'a>, watch: Option<&'a mut dyn Watch>) -> Ve
     let mut findings = super::structure::check(input);
     if findings.iter().all(|f| f.severity != Severity::Error) {
         let outcome = walk
-            .function(0, None)
-            .and_then(|()| walk.global_functions())
+            .program()
+            .and_then(|()| walk.functions_alone())
             .and_then(|()| super::structure::stack_sizes(input, &walk.stack_depth));
         if let Err(finding) = outcome {
             findings.push(*finding);
@@ -174,15 +199,16 @@ impl<'a> Walk<'a> {
             marks: Marks::new(),
             warnings: Vec::new(),
             checkpoints: Vec::new(),
-            at_slot: HashMap::new(),
+            at_slot: vec![Vec::new(); input.code.len()],
             prune_points: super::structure::prune_points(input),
+            live: super::liveness::before_each_slot(input),
             pending: Vec::new(),
             parent: None,
             turns: None,
             ids: 0,
             processed: 0,
-            jumps: 0,
             since_checkpoint: (0, 0),
+            alone: Vec::new(),
             reached: vec![false; input.code.len()],
             watch: None,
             checks: HashMap::new(),
@@ -196,40 +222,74 @@ impl<'a> Walk<'a> {
         self.ids
     }
 
-    fn global_functions(&mut self) -> Step<()> {
-        for function in self.input.functions {
-            if let Some(args) = &function.global
-                && function.start != 0
-                && self.is_called(function.start)
-            {
-                self.function(function.start, Some(args))?;
+    /// Verifies a function on its own later, once.
+    pub(super) fn verify_alone(&mut self, function: Alone) {
+        if !self.alone.contains(&function) {
+            self.alone.push(function);
+        }
+    }
+
+    fn program(&mut self) -> Step<()> {
+        let context = self.parameter(Value::Pointer(Pointer::to(Region::Context)));
+        self.function(0, Purpose::Program, &[context])
+    }
+
+    fn functions_alone(&mut self) -> Step<()> {
+        let mut next = 0;
+        while let Some(alone) = self.alone.get(next).cloned() {
+            next += 1;
+            match alone {
+                Alone::Global(start) => {
+                    let input = self.input;
+                    let declared = input.function_at(start).and_then(|f| f.global.as_deref());
+                    let mut parameters = Vec::new();
+                    for arg in declared.unwrap_or_default().iter().take(5) {
+                        let value = self.global_parameter(*arg, start)?;
+                        parameters.push(self.parameter(value));
+                    }
+                    self.function(start, Purpose::Program, &parameters)?;
+                }
+                Alone::Later { start, map } => {
+                    let parameters = self.map_callback_parameters(map);
+                    self.function(start, Purpose::Later, &parameters)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Whether some instruction refers to the function at `start`.
-    fn is_called(&self, start: usize) -> bool {
-        super::structure::references(self.input).any(|target| target == start)
+    fn parameter(&mut self, value: Value) -> Tracked {
+        Tracked {
+            value,
+            mark: self.marks.fresh(),
+        }
+    }
+
+    /// What callbacks for the entries of a map get in r1 to r3: the map, a key, its value.
+    pub(super) fn map_callback_parameters(&mut self, map: u32) -> [Tracked; 3] {
+        let key_size = self
+            .input
+            .maps
+            .get(map as usize)
+            .map_or(0, |shape| shape.key_size);
+        [
+            Region::Map(map),
+            Region::Memory {
+                size: key_size,
+                writable: false,
+            },
+            Region::MapValue(map),
+        ]
+        .map(|region| self.parameter(Value::Pointer(Pointer::to(region))))
     }
 
     /// Walks all paths from the first slot of a function that is verified on its own.
-    fn function(&mut self, start: usize, args: Option<&Vec<GlobalArg>>) -> Step<()> {
-        let mut frame = Frame::new(start, 0, Purpose::Program);
-        let mark = self.marks.fresh();
-        frame.registers[10] = Tracked {
-            value: Value::Pointer(Pointer::to(Region::Stack(0))),
-            mark,
-        };
-        let context = [GlobalArg::Context];
-        let args = args.map_or(&context[..], Vec::as_slice);
-        for (index, arg) in args.iter().enumerate().take(5) {
-            let value = self.global_parameter(*arg, start)?;
-            let mark = self.marks.fresh();
-            frame.registers[index + 1] = Tracked { value, mark };
-        }
+    fn function(&mut self, start: usize, purpose: Purpose, parameters: &[Tracked]) -> Step<()> {
+        let mut frame = Frame::new(start, 0, purpose);
+        frame.registers[10] = self.parameter(Value::Pointer(Pointer::to(Region::Stack(0))));
+        frame.registers[1..=parameters.len()].copy_from_slice(parameters);
         // States of one function never serve another.
-        self.at_slot.clear();
+        self.at_slot.iter_mut().for_each(Vec::clear);
         self.parent = None;
         self.turns = None;
         self.pending.push(Pending {
@@ -237,6 +297,8 @@ impl<'a> Walk<'a> {
                 frames: vec![frame],
                 references: Vec::new(),
                 lock: None,
+                may_goto_rounds: 0,
+                callback_entries: 0,
             },
             slot: start,
             parent: None,
@@ -347,7 +409,7 @@ impl<'a> Walk<'a> {
                     .help("split the program by tail calls, bound loops more tightly, or move work into global functions, which are verified once"),
                 ));
             }
-            if self.prune_points[slot] && self.prune(&mut state, slot)? {
+            if self.prune_points[slot] != PrunePoint::None && self.prune(&mut state, slot)? {
                 return Ok(());
             }
             self.reached[slot] = true;
@@ -355,7 +417,6 @@ impl<'a> Walk<'a> {
                 instruction,
                 Instruction::Branch { .. } | Instruction::Jump { .. } | Instruction::Exit
             ) {
-                self.jumps += 1;
                 self.since_checkpoint.0 += 1;
             }
             if let Some(watch) = &mut self.watch {
@@ -373,66 +434,79 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the path can end here; otherwise, now and then, keeps the state for comparison.
+    /// Whether the path can end here; otherwise, now and then, keeps the state for comparison
+    /// (`is_state_visited`).
     fn prune(&mut self, state: &mut State, slot: usize) -> Step<bool> {
-        let mut candidates = self.at_slot.remove(&slot).unwrap_or_default();
-        let forced = super::structure::is_forced_checkpoint(self.input, slot);
-        let outcome = self.compare(&mut candidates, state, slot, forced);
-        // A state that never helps costs each time.
-        candidates.retain(|&index| {
-            let checkpoint = &self.checkpoints[index];
-            checkpoint.open > 0 || checkpoint.misses <= checkpoint.hits * 3 + 3
-        });
-        let keep = match outcome {
-            Ok(Some(true)) | Err(_) => false,
-            Ok(Some(false)) => false,
-            Ok(None) => forced || (self.since_checkpoint.0 >= 2 && self.since_checkpoint.1 >= 8),
+        let point = self.prune_points[slot];
+        let mut candidates = std::mem::take(&mut self.at_slot[slot]);
+        let compared = self.compare(&mut candidates, state, slot, point);
+        let done = match compared {
+            Ok(Compared::Covered) => Ok(true),
+            Ok(Compared::New { keep }) => {
+                if keep {
+                    candidates.push(self.checkpoints.len());
+                    self.keep(state);
+                }
+                Ok(false)
+            }
+            Err(finding) => Err(finding),
         };
-        if keep {
-            let kept = state.clone();
-            self.checkpoints.push(Checkpoint {
-                state: kept,
-                parent: self.parent,
-                open: 1,
-                misses: 0,
-                hits: 0,
-            });
-            let index = self.checkpoints.len() - 1;
-            self.parent = Some(index);
-            candidates.push(index);
-            self.since_checkpoint = (0, 0);
-            state.renew_marks(&mut self.marks);
-            // The kept state holds the old nodes; what happens from here reaches them through the new ones.
-        }
-        self.at_slot.insert(slot, candidates);
-        Ok(outcome? == Some(true))
+        self.at_slot[slot] = candidates;
+        done
     }
 
-    /// `Some(true)`: covered. `Some(false)`: do not keep another state here. `None`: nothing covers it.
+    fn keep(&mut self, state: &mut State) {
+        let kept = state.clone();
+        // The kept state holds the old nodes; what happens from here reaches them through the new ones.
+        state.renew_marks(&mut self.marks);
+        self.checkpoints.push(Checkpoint {
+            state: kept,
+            parent: self.parent,
+            open: 1,
+            until: None,
+            misses: 0,
+            hits: 0,
+        });
+        self.parent = Some(self.checkpoints.len() - 1);
+        self.since_checkpoint = (0, 0);
+    }
+
     fn compare(
         &mut self,
-        candidates: &mut [usize],
-        state: &mut State,
+        candidates: &mut Vec<usize>,
+        state: &State,
         slot: usize,
-        forced: bool,
-    ) -> Step<Option<bool>> {
-        let mut keep = None;
-        for &mut index in candidates {
-            let open = self.checkpoints[index].open > 0;
+        point: PrunePoint,
+    ) -> Step<Compared> {
+        /// A forced state may be of use only when the loop has been walked often (`is_state_visited`).
+        const PATIENCE: u32 = 64;
+        let forced = point != PrunePoint::Plain;
+        let mut keep = forced || (self.since_checkpoint.0 >= 2 && self.since_checkpoint.1 >= 8);
+        let mut position = candidates.len();
+        // The newest first: it is the most likely one.
+        while position > 0 {
+            position -= 1;
+            let index = candidates[position];
+            let old = &self.checkpoints[index];
+            let covers = |closeness| {
+                prune::covers(&self.marks, &self.live, slot, &old.state, state, closeness)
+            };
+            let open = old.open > 0;
             if open {
-                if !self.is_ancestor(index) {
-                    continue;
+                let another_round = match point {
+                    PrunePoint::MayGoto => old.state.may_goto_rounds != state.may_goto_rounds,
+                    PrunePoint::CallsBack => true,
+                    PrunePoint::None | PrunePoint::Plain => false,
+                };
+                if another_round && covers(Closeness::Within) {
+                    self.close_loop(index, state);
+                    return Ok(Compared::Covered);
                 }
-                let old = &self.checkpoints[index].state;
-                if forced {
-                    if prune::covers(&self.marks, old, state, Closeness::Within) {
-                        let old = old.clone();
-                        self.inherit_all(&old, state);
-                        return Ok(Some(true));
-                    }
-                    continue;
-                }
-                if prune::covers(&self.marks, old, state, Closeness::Same) {
+                if point != PrunePoint::CallsBack
+                    && old.state.may_goto_rounds == state.may_goto_rounds
+                    && old.state.callback_entries == state.callback_entries
+                    && covers(Closeness::Same)
+                {
                     return Err(Box::new(
                         Finding::error(
                             Code::EndlessLoop,
@@ -443,43 +517,86 @@ impl<'a> Walk<'a> {
                     ));
                 }
                 // Rounds of a loop that is walked: states of each would only cost.
-                if self.since_checkpoint.0 < 20 && self.since_checkpoint.1 < 100 {
-                    keep = Some(false);
+                if !forced && self.since_checkpoint.0 < 20 && self.since_checkpoint.1 < 100 {
+                    keep = false;
                 }
-                continue;
+            } else {
+                let incomplete = self.incomplete_until(index);
+                let closeness = if incomplete.is_some() {
+                    Closeness::Within
+                } else {
+                    Closeness::Contained
+                };
+                if covers(closeness) {
+                    self.checkpoints[index].hits += 1;
+                    let old = &self.checkpoints[index].state;
+                    prune::inherit(&mut self.marks, old, state, incomplete.is_some());
+                    if let Some(until) = incomplete {
+                        self.path_is_incomplete(until);
+                    }
+                    return Ok(Compared::Covered);
+                }
             }
-            if prune::covers(
-                &self.marks,
-                &self.checkpoints[index].state,
-                state,
-                Closeness::Contained,
-            ) {
-                self.checkpoints[index].hits += 1;
-                prune::inherit(&mut self.marks, &self.checkpoints[index].state, state);
-                return Ok(Some(true));
+            if keep {
+                // A state that never helps costs each time.
+                let old = &mut self.checkpoints[index];
+                old.misses += 1;
+                let patience = if forced && open { PATIENCE } else { 3 };
+                if old.misses > old.hits * patience + patience {
+                    candidates.remove(position);
+                }
             }
-            self.checkpoints[index].misses += 1;
         }
-        Ok(keep)
+        Ok(Compared::New { keep })
     }
 
-    /// In a loop that converges, all that mattered so far may matter again.
-    fn inherit_all(&mut self, old: &State, new: &State) {
-        prune::inherit(&mut self.marks, old, new);
+    /// The path has come back to a state that is still being walked, and brings nothing new.
+    fn close_loop(&mut self, index: usize, state: &State) {
+        self.checkpoints[index].hits += 1;
+        let old = &self.checkpoints[index].state;
+        prune::inherit(&mut self.marks, old, state, true);
+        self.path_is_incomplete(index);
     }
 
-    fn is_ancestor(&self, index: usize) -> bool {
+    /// What matters on the current path depends on paths from `until` that are still being walked.
+    fn path_is_incomplete(&mut self, until: usize) {
         let mut at = self.parent;
-        while let Some(parent) = at {
-            if parent == index {
-                return true;
+        while let Some(index) = at {
+            if index < until {
+                break;
             }
-            if parent < index {
-                return false;
-            }
-            at = self.checkpoints[parent].parent;
+            let checkpoint = &mut self.checkpoints[index];
+            checkpoint.until = Some(checkpoint.until.map_or(until, |known| known.min(until)));
+            at = checkpoint.parent;
         }
-        false
+    }
+
+    /// The checkpoint that has to be walked to its end before it is known what matters of this one.
+    fn incomplete_until(&self, index: usize) -> Option<usize> {
+        let mut at = index;
+        while let Some(until) = self.checkpoints[at].until {
+            if self.checkpoints[until].open > 0 {
+                return Some(until);
+            }
+            if until == at {
+                return None;
+            }
+            at = until;
+        }
+        None
+    }
+
+    /// In a loop that is walked until nothing new comes, numbers that changed since the last round and mattered nowhere
+    /// may be anything (`widen_imprecise_scalars`). The last round is that of the newest state of `slot` other than
+    /// `besides`.
+    pub(super) fn widen(&mut self, state: &mut State, slot: usize, besides: Option<usize>) {
+        let before = self.at_slot[slot].iter().rev().copied().find(|&index| {
+            let old = &self.checkpoints[index];
+            old.open > 0 && Some(index) != besides && prune::same_calls(&old.state, state)
+        });
+        if let Some(before) = before {
+            prune::widen(&mut self.marks, &self.checkpoints[before].state, state);
+        }
     }
 
     /// The value of a register that must have been initialised.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::isa;
-use crate::object::btf::{Btf, FuncLinkage, TypeBody};
+use crate::isa::{self, Callee, Instruction};
+use crate::object::btf::{Btf, FuncLinkage, Kind, TypeBody};
 use crate::object::{
     Environment, Linked, MapContent, MapDef, Object, PatchTarget, ProgramKind, map_kind,
 };
@@ -30,6 +30,10 @@ pub struct Prepared {
     pub map_at: HashMap<usize, MapReference>,
     /// See [`Input::functions`].
     pub functions: Vec<Function>,
+    /// See [`Input::kernel_functions`].
+    pub kernel_functions: HashMap<(i32, i16), String>,
+    /// See [`Input::has_function_info`].
+    pub has_function_info: bool,
     /// Where the program is to run.
     pub hook: Hook,
     /// What the one who loads may do: root on a current kernel, with the object's licence.
@@ -43,7 +47,7 @@ impl Prepared {
         object: &Object,
         kind: ProgramKind,
         linked: &Linked,
-        _environment: &Environment<'_>,
+        environment: &Environment<'_>,
     ) -> Result<Self, isa::DecodeError> {
         let code = isa::Code::decode(&linked.insns)?;
         let mut maps: Vec<MapShape> = object
@@ -69,11 +73,14 @@ impl Prepared {
                 Some((patch.insn, MapReference { map, value_offset }))
             })
             .collect();
+        let kernel_functions = kernel_functions(&code, linked, environment);
         Ok(Self {
             code,
             maps,
             map_at,
             functions: functions(object, linked),
+            kernel_functions,
+            has_function_info: linked.func_info.is_some(),
             hook: match kind {
                 ProgramKind::XdpDevmap { .. } => Hook::Devmap,
                 ProgramKind::XdpCpumap { .. } => Hook::Cpumap,
@@ -93,6 +100,8 @@ impl Prepared {
             maps: &self.maps,
             map_at: &self.map_at,
             functions: &self.functions,
+            kernel_functions: &self.kernel_functions,
+            has_function_info: self.has_function_info,
             hook: self.hook,
             rules: self.rules,
         }
@@ -110,6 +119,34 @@ pub fn is_gpl_compatible(license: &str) -> bool {
             | "Dual MIT/GPL"
             | "Dual MPL/GPL"
     )
+}
+
+fn kernel_functions(
+    code: &isa::Code,
+    linked: &Linked,
+    environment: &Environment<'_>,
+) -> HashMap<(i32, i16), String> {
+    let mut names = HashMap::new();
+    for (_, instruction) in code.iter() {
+        let Instruction::Call(Callee::Kernel { btf_id, module }) = *instruction else {
+            continue;
+        };
+        let btf = match usize::try_from(module) {
+            Ok(0) => environment.kernel_btf,
+            Ok(index) => linked
+                .modules
+                .get(index - 1)
+                .and_then(|&module| environment.modules.get(module))
+                .map(|module| module.btf),
+            Err(_) => None,
+        };
+        if let (Some(btf), Ok(id)) = (btf, u32::try_from(btf_id))
+            && btf.kind(id) == Kind::Func
+        {
+            names.insert((btf_id, module), btf.name(id).to_owned());
+        }
+    }
+    names
 }
 
 fn shape(def: &MapDef, btf: Option<&Btf>, linked: &Linked) -> MapShape {

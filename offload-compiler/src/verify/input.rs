@@ -1,6 +1,7 @@
 //! What the verifier is given: code, and all that the code refers to.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::isa::Code;
 
@@ -15,6 +16,10 @@ pub struct Input<'a> {
     pub map_at: &'a HashMap<usize, MapReference>,
     /// The functions by their first slot, ascending; the program itself is first.
     pub functions: &'a [Function],
+    /// The names of the kernel functions that are called, by BTF id and index into the load's `fd_array`.
+    pub kernel_functions: &'a HashMap<(i32, i16), String>,
+    /// The load says what each function is (`func_info`); the address of one can be taken only then.
+    pub has_function_info: bool,
     /// Where the program is to run.
     pub hook: Hook,
     /// What the one who loads may do, and what the kernel knows.
@@ -153,6 +158,30 @@ impl Default for Rules {
             known_negations: true,
             instructions: 1_000_000,
             history: 24_000_000,
+        }
+    }
+}
+
+/// No kernel function is called.
+static NO_KERNEL_FUNCTIONS: LazyLock<HashMap<(i32, i16), String>> = LazyLock::new(HashMap::new);
+
+impl<'a> Input<'a> {
+    /// A program for an interface that calls no kernel function, loaded by root without `func_info`.
+    pub fn new(
+        code: &'a Code,
+        maps: &'a [MapShape],
+        map_at: &'a HashMap<usize, MapReference>,
+        functions: &'a [Function],
+    ) -> Self {
+        Self {
+            code,
+            maps,
+            map_at,
+            functions,
+            kernel_functions: &NO_KERNEL_FUNCTIONS,
+            has_function_info: false,
+            hook: Hook::default(),
+            rules: Rules::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::explore::Step;
 use super::finding::{Code, Finding};
 use super::input::MapShape;
 use super::prototype::Prototype;
+use super::value::Object;
 
 // enum bpf_map_type, include/uapi/linux/bpf.h
 const HASH: u32 = 1;
@@ -57,8 +58,11 @@ pub(super) fn check(slot: usize, prototype: &Prototype, shape: &MapShape) -> Ste
         DEVMAP | DEVMAP_HASH => matches!(name, "bpf_redirect_map" | "bpf_map_lookup_elem"),
         CPUMAP => name == "bpf_redirect_map",
         XSKMAP => matches!(name, "bpf_redirect_map" | "bpf_map_lookup_elem"),
-        ARRAY_OF_MAPS | HASH_OF_MAPS => name == "bpf_map_lookup_elem",
-        SOCKMAP | SOCKHASH | REUSEPORT_SOCKARRAY => name == "bpf_map_lookup_elem",
+        SOCKMAP | SOCKHASH => matches!(
+            name,
+            "bpf_map_lookup_elem" | "bpf_map_update_elem" | "bpf_map_delete_elem"
+        ),
+        ARRAY_OF_MAPS | HASH_OF_MAPS | REUSEPORT_SOCKARRAY => name == "bpf_map_lookup_elem",
         QUEUE | STACK => matches!(
             name,
             "bpf_map_peek_elem" | "bpf_map_pop_elem" | "bpf_map_push_elem"
@@ -95,6 +99,20 @@ pub(super) fn check(slot: usize, prototype: &Prototype, shape: &MapShape) -> Ste
             shape.name
         ),
     )))
+}
+
+/// Kinds whose values are sockets for programs.
+pub(super) fn holds_sockets(kind: u32) -> bool {
+    matches!(kind, SOCKMAP | SOCKHASH)
+}
+
+/// What a lookup in this kind of map finds, where that is no value.
+pub(super) fn object_found(kind: u32) -> Option<Object> {
+    match kind {
+        SOCKMAP | SOCKHASH => Some(Object::Socket),
+        XSKMAP => Some(Object::XdpSocket),
+        _ => None,
+    }
 }
 
 /// Kinds whose lookup finds every index below the capacity.

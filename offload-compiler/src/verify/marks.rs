@@ -10,6 +10,8 @@
 //! The kernel finds the same by walking its instruction history backwards (`mark_chain_precision`) and by
 //! static liveness; following the values themselves needs neither.
 
+use std::collections::HashMap;
+
 /// A node of the history; 0 is "nothing before".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Mark(u32);
@@ -32,6 +34,9 @@ struct Node {
 #[derive(Debug)]
 pub(super) struct Marks {
     nodes: Vec<Node>,
+    /// Nodes of paths that were not walked because of a state that was not complete then: what is marked there
+    /// later is marked here.
+    followers: HashMap<u32, Vec<u32>>,
     work: Vec<u32>,
 }
 
@@ -40,6 +45,7 @@ impl Marks {
     pub(super) fn new() -> Self {
         Self {
             nodes: vec![Node::default()],
+            followers: HashMap::new(),
             work: Vec::new(),
         }
     }
@@ -82,16 +88,21 @@ impl Marks {
 
     /// The value was looked at.
     pub(super) fn read(&mut self, mark: Mark) {
-        let mut at = mark.0;
-        while at != 0 {
+        self.work.push(mark.0);
+        while let Some(at) = self.work.pop() {
             let Some(node) = self.nodes.get_mut(at as usize) else {
-                return;
+                continue;
             };
-            if node.read {
-                return;
+            if at == 0 || node.read {
+                continue;
             }
             node.read = true;
-            at = if node.copy { node.parents[0] } else { 0 };
+            if node.copy {
+                self.work.push(node.parents[0]);
+            }
+            if let Some(followers) = self.followers.get(&at) {
+                self.work.extend(followers);
+            }
         }
     }
 
@@ -108,6 +119,9 @@ impl Marks {
             node.precise = true;
             self.work
                 .extend(node.parents.into_iter().filter(|&parent| parent != 0));
+            if let Some(followers) = self.followers.get(&at) {
+                self.work.extend(followers);
+            }
         }
     }
 
@@ -121,13 +135,21 @@ impl Marks {
         self.nodes[mark.0 as usize].precise
     }
 
-    /// `newer` took the place of `older` because their states were comparable: it matters as much.
-    pub(super) fn inherit(&mut self, older: Mark, newer: Mark) {
-        if self.is_read(older) {
+    /// `newer` took the place of `older` because their states were comparable: it matters as much. With `later`,
+    /// what is marked from now on counts too.
+    pub(super) fn inherit(&mut self, older: Mark, newer: Mark, later: bool) {
+        if older == newer || older == Mark::NONE || newer == Mark::NONE {
+            return;
+        }
+        let (read, precise) = (self.is_read(older), self.is_precise(older));
+        if read {
             self.read(newer);
         }
-        if self.is_precise(older) {
+        if precise {
             self.precise(newer);
+        }
+        if later && !(read && precise) {
+            self.followers.entry(older.0).or_default().push(newer.0);
         }
     }
 }

@@ -7,8 +7,9 @@ use super::finding::{Code, Finding};
 use super::input::Hook;
 use super::marks::Mark;
 use super::range::Range;
-use super::state::State;
-use super::value::{Pointer, Region, Tracked, Value};
+use super::stack::{fits_in, is_aligned};
+use super::state::{State, byte_index};
+use super::value::{Link, Object, Pointer, Region, Tracked, Value};
 
 /// Map flags (include/uapi/linux/bpf.h).
 const BPF_F_RDONLY_PROG: u32 = 1 << 7;
@@ -67,7 +68,8 @@ impl Walk<'_> {
                 let mark = self.marks.fresh();
                 Tracked { value, mark }
             }
-            Region::Kernel => {
+            Region::Kernel(object) => {
+                check_object_access(slot, object, &pointer, off.into(), size)?;
                 let mark = self.marks.fresh();
                 Tracked {
                     value: Value::UNKNOWN,
@@ -101,10 +103,10 @@ impl Walk<'_> {
                 } else {
                     range.zero_extend(size)
                 },
-                link: if range.u64.1 < 1 << size.bits() && !signed {
+                link: if !signed && fits_in(&range, size.bytes()) {
                     link
                 } else {
-                    0
+                    Link::NONE
                 },
             };
         }
@@ -122,10 +124,20 @@ impl Walk<'_> {
         src: Operand,
     ) -> Step<()> {
         let (base, off) = address;
-        let stored = self.operand(state, slot, src, Width::W64)?;
+        let mut stored = self.operand(state, slot, src, Width::W64)?;
         let base_value = self.read(state, base, slot)?;
         let pointer = self.usable(slot, base, &base_value.value)?;
         if let Region::Stack(_) = pointer.region {
+            if let (Operand::Reg(reg), Value::Number { range, link }) = (src, &mut stored.value) {
+                // The register and its saved copy are one number.
+                let at_start = byte_index(pointer.off.wrapping_add(off.into())) == 0;
+                if at_start
+                    && pointer.variable.as_constant().is_some()
+                    && fits_in(range, size.bytes())
+                {
+                    *link = self.link_of_copy(state, reg);
+                }
+            }
             return self.write_stack_at(
                 state,
                 slot,
@@ -167,7 +179,7 @@ impl Walk<'_> {
                 )
                 .help("change the packet itself, or move its ends with bpf_xdp_adjust_head or bpf_xdp_adjust_tail"),
             )),
-            Region::Kernel => Err(Box::new(Finding::error(
+            Region::Kernel(_) => Err(Box::new(Finding::error(
                 Code::AccessKind,
                 slot,
                 "kernel objects may only be read",
@@ -197,8 +209,30 @@ impl Walk<'_> {
                 "an address would be mixed into memory",
             )));
         }
+        if !matches!(pointer.region, Region::Stack(_))
+            && !is_aligned(&pointer, off.into(), size.bytes())
+        {
+            return Err(Box::new(
+                Finding::error(
+                    Code::AccessKind,
+                    slot,
+                    format!(
+                        "an atomic operation has to be aligned to its {} bytes",
+                        size.bytes()
+                    ),
+                )
+                .knowing(format!("{base} is {pointer}")),
+            ));
+        }
         match pointer.region {
-            Region::Context | Region::Packet | Region::PacketMeta | Region::Kernel => {
+            Region::Stack(_) if pointer.variable.as_constant().is_none() => {
+                return Err(Box::new(Finding::error(
+                    Code::StackBounds,
+                    slot,
+                    "an atomic operation on the stack needs a known place",
+                )));
+            }
+            Region::Context | Region::Packet | Region::PacketMeta | Region::Kernel(_) => {
                 return Err(Box::new(
                     Finding::error(
                         Code::AccessKind,
@@ -418,11 +452,10 @@ impl Walk<'_> {
                 self.region_bounds(slot, base, pointer, off, bytes, size, access, "this memory")
                     .map(drop)
             }
-            Region::Kernel if access == Access::Read => Ok(()),
             Region::PacketEnd
             | Region::Map(_)
             | Region::Function(_)
-            | Region::Kernel
+            | Region::Kernel(_)
             | Region::Context
             | Region::Stack(_) => Err(Box::new(Finding::error(
                 Code::AccessKind,
@@ -565,4 +598,52 @@ impl Walk<'_> {
         }
         Ok((low, high))
     }
+}
+
+/// What can be read of the kernel's objects (net/core/filter.c: `bpf_sock_is_valid_access`,
+/// `bpf_sock_common_is_valid_access`, `bpf_xdp_sock_is_valid_access`).
+fn check_object_access(
+    slot: usize,
+    object: Object,
+    pointer: &Pointer,
+    off: i32,
+    size: Size,
+) -> Step<()> {
+    let off = i64::from(pointer.off) + i64::from(off);
+    let bytes = i64::from(size.bytes());
+    let known_place = pointer.variable.as_constant() == Some(0);
+    // struct bpf_sock: up to `priority` four bytes each, then addresses and ports, 80 bytes in all.
+    let field = match off {
+        4..=15 | 24..=47 | 52..=79 => Some(4),
+        48..=49 => Some(2),
+        0..=3 | 16..=23 => None,
+        _ => Some(0),
+    };
+    let socket = match field {
+        None => bytes == 4,
+        Some(field) => bytes <= field,
+    };
+    let allowed = match object {
+        Object::Socket => socket,
+        Object::SocketCommon => socket && !(8..24).contains(&off),
+        Object::XdpSocket => off == 0 && bytes == 4,
+        Object::Task | Object::Other => {
+            return Err(Box::new(Finding::error(
+                Code::Unsupported,
+                slot,
+                "reads of the kernel's own structures are not modelled",
+            )));
+        }
+    };
+    if known_place && allowed && off >= 0 && off % bytes == 0 {
+        return Ok(());
+    }
+    Err(Box::new(
+        Finding::error(
+            Code::AccessKind,
+            slot,
+            format!("{bytes} bytes at offset {off} are no field of this socket that can be read"),
+        )
+        .knowing(format!("the pointer is {pointer}")),
+    ))
 }

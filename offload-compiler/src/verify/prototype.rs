@@ -43,16 +43,20 @@ pub(super) enum Arg {
     SizeOrZero,
     /// A known number of bytes to reserve.
     ReserveSize,
-    /// Memory of this many bytes that the helper fills.
-    WriteFixed(u32),
     /// Initialised memory of this many bytes.
     ReadFixed(u32),
     /// A record reserved before, given back here.
     Record,
     /// A socket found before, given back here.
+    ReleasedSocket,
+    /// A socket of any kind.
     Socket,
-    /// A kernel object.
-    KernelObject,
+    /// A task.
+    Task,
+    /// A per-CPU variable of the kernel.
+    PerCpu,
+    /// The address of a number of this many bytes that the helper fills, aligned.
+    Number(u32),
     /// A subprogram.
     Callback,
     /// What a callback gets: an address in the stack, or null.
@@ -80,10 +84,14 @@ pub(super) enum Ret {
     RecordOrNull,
     /// A socket, or null; must be given back.
     SocketOrNull,
-    /// A kernel object, or null.
-    KernelObjectOrNull,
-    /// A kernel object.
-    KernelObject,
+    /// A socket that may not be a full one, or null; must be given back.
+    SocketCommonOrNull,
+    /// The running task.
+    Task,
+    /// Something of the kernel's.
+    Kernel,
+    /// Something of the kernel's, or null.
+    KernelOrNull,
 }
 
 const fn helper(name: &'static str, args: &'static [Arg], ret: Ret) -> Prototype {
@@ -105,9 +113,9 @@ const fn moving(name: &'static str, args: &'static [Arg]) -> Prototype {
 }
 
 use Arg::{
-    Anything as Any, Callback, CallbackContext, ConstantText, Context as Ctx, KernelObject, Map,
-    MapKey, MapValue, MapValueOut, Read, ReadFixed, ReadOrNull, Record, ReserveSize, Size,
-    SizeOrZero, Socket, SpinLock, Timer, Write, WriteFixed,
+    Anything as Any, Callback, CallbackContext, ConstantText, Context as Ctx, Map, MapKey,
+    MapValue, MapValueOut, Number, PerCpu, Read, ReadFixed, ReadOrNull, Record, ReleasedSocket,
+    ReserveSize, Size, SizeOrZero, Socket, SpinLock, Task, Timer, Write,
 };
 
 const TABLE: &[Prototype] = &[
@@ -138,6 +146,7 @@ const TABLE: &[Prototype] = &[
     ),
     helper("bpf_ktime_get_ns", &[], Ret::Number),
     helper("bpf_ktime_get_boot_ns", &[], Ret::Number),
+    helper("bpf_ktime_get_coarse_ns", &[], Ret::Number),
     helper("bpf_ktime_get_tai_ns", &[], Ret::Number),
     helper("bpf_jiffies64", &[], Ret::Number),
     helper("bpf_get_prandom_u32", &[], Ret::Number),
@@ -148,14 +157,13 @@ const TABLE: &[Prototype] = &[
     helper("bpf_get_current_cgroup_id", &[], Ret::Number),
     helper("bpf_get_current_ancestor_cgroup_id", &[Any], Ret::Number),
     helper("bpf_get_current_task", &[], Ret::Number),
-    helper("bpf_get_current_task_btf", &[], Ret::KernelObject),
-    helper("bpf_task_pt_regs", &[KernelObject], Ret::KernelObject),
-    helper("bpf_tail_call", &[Ctx, Map, Any], Ret::Void),
-    helper(
-        "bpf_trace_printk",
-        &[Read, Size, Any, Any, Any],
-        Ret::Number,
-    ),
+    helper("bpf_get_current_task_btf", &[], Ret::Task),
+    helper("bpf_task_pt_regs", &[Task], Ret::Kernel),
+    Prototype {
+        ret: Ret::Void,
+        ..moving("bpf_tail_call", &[Ctx, Map, Any])
+    },
+    helper("bpf_trace_printk", &[Read, Size], Ret::Number),
     helper(
         "bpf_trace_vprintk",
         &[Read, Size, ReadOrNull, SizeOrZero],
@@ -167,36 +175,30 @@ const TABLE: &[Prototype] = &[
         Ret::Number,
     ),
     helper("bpf_strncmp", &[Read, Size, ConstantText], Ret::Number),
-    helper("bpf_strtol", &[Read, Size, Any, WriteFixed(8)], Ret::Number),
-    helper(
-        "bpf_strtoul",
-        &[Read, Size, Any, WriteFixed(8)],
-        Ret::Number,
-    ),
+    helper("bpf_strtol", &[Read, Size, Any, Number(8)], Ret::Number),
+    helper("bpf_strtoul", &[Read, Size, Any, Number(8)], Ret::Number),
     helper(
         "bpf_probe_read_kernel",
         &[Write, SizeOrZero, Any],
-        Ret::Error,
+        Ret::Number,
     ),
     helper(
         "bpf_probe_read_kernel_str",
         &[Write, SizeOrZero, Any],
         Ret::Error,
     ),
-    helper("bpf_probe_read_user", &[Write, SizeOrZero, Any], Ret::Error),
+    helper(
+        "bpf_probe_read_user",
+        &[Write, SizeOrZero, Any],
+        Ret::Number,
+    ),
     helper(
         "bpf_probe_read_user_str",
         &[Write, SizeOrZero, Any],
         Ret::Error,
     ),
-    helper("bpf_probe_read", &[Write, SizeOrZero, Any], Ret::Error),
-    helper("bpf_probe_read_str", &[Write, SizeOrZero, Any], Ret::Error),
-    helper(
-        "bpf_per_cpu_ptr",
-        &[KernelObject, Any],
-        Ret::KernelObjectOrNull,
-    ),
-    helper("bpf_this_cpu_ptr", &[KernelObject], Ret::KernelObject),
+    helper("bpf_per_cpu_ptr", &[PerCpu, Any], Ret::KernelOrNull),
+    helper("bpf_this_cpu_ptr", &[PerCpu], Ret::Kernel),
     helper("bpf_spin_lock", &[SpinLock], Ret::Void),
     helper("bpf_spin_unlock", &[SpinLock], Ret::Void),
     helper("bpf_timer_init", &[Timer, Map, Any], Ret::Number),
@@ -236,7 +238,7 @@ const TABLE: &[Prototype] = &[
     helper("bpf_fib_lookup", &[Ctx, Write, Size, Any], Ret::Number),
     helper(
         "bpf_check_mtu",
-        &[Ctx, Any, WriteFixed(4), Any, Any],
+        &[Ctx, Any, Number(4), Any, Any],
         Ret::Number,
     ),
     helper("bpf_xdp_get_buff_len", &[Ctx], Ret::Number),
@@ -258,17 +260,17 @@ const TABLE: &[Prototype] = &[
     helper(
         "bpf_skc_lookup_tcp",
         &[Ctx, Read, Size, Any, Any],
-        Ret::SocketOrNull,
+        Ret::SocketCommonOrNull,
     ),
-    helper("bpf_sk_release", &[Socket], Ret::Number),
+    helper("bpf_sk_release", &[ReleasedSocket], Ret::Number),
     helper(
         "bpf_tcp_check_syncookie",
-        &[KernelObject, Read, SizeOrZero, Read, SizeOrZero],
+        &[Socket, Read, SizeOrZero, Read, SizeOrZero],
         Ret::Number,
     ),
     helper(
         "bpf_tcp_gen_syncookie",
-        &[KernelObject, Read, SizeOrZero, Read, SizeOrZero],
+        &[Socket, Read, SizeOrZero, Read, SizeOrZero],
         Ret::Number,
     ),
     helper(
@@ -292,6 +294,41 @@ const TABLE: &[Prototype] = &[
         Ret::Number,
     ),
 ];
+
+/// Helpers for programs with a GPL-compatible licence only (`gpl_only`), as Linux 6.18 answers.
+const GPL_ONLY: &[&str] = &[
+    "bpf_trace_printk",
+    "bpf_perf_event_output",
+    "bpf_get_current_task",
+    "bpf_perf_event_read_value",
+    "bpf_fib_lookup",
+    "bpf_tcp_check_syncookie",
+    "bpf_tcp_gen_syncookie",
+    "bpf_probe_read_user",
+    "bpf_probe_read_kernel",
+    "bpf_probe_read_user_str",
+    "bpf_probe_read_kernel_str",
+    "bpf_get_current_task_btf",
+    "bpf_check_mtu",
+    "bpf_snprintf",
+    "bpf_timer_init",
+    "bpf_timer_set_callback",
+    "bpf_timer_start",
+    "bpf_timer_cancel",
+    "bpf_task_pt_regs",
+    "bpf_trace_vprintk",
+    "bpf_tcp_raw_gen_syncookie_ipv4",
+    "bpf_tcp_raw_gen_syncookie_ipv6",
+    "bpf_tcp_raw_check_syncookie_ipv4",
+    "bpf_tcp_raw_check_syncookie_ipv6",
+];
+
+impl Prototype {
+    /// Whether the program's licence has to be GPL-compatible.
+    pub(super) fn is_gpl_only(&self) -> bool {
+        GPL_ONLY.contains(&self.name)
+    }
+}
 
 /// The signature of a helper; `None` for one that XDP programs may not call, or that is not modelled.
 pub(super) fn of(id: i32) -> Option<&'static Prototype> {

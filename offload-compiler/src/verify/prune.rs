@@ -1,24 +1,36 @@
 //! When a path need not be walked again: its state is contained in one that was walked to its end.
 
-use super::marks::Marks;
+use super::marks::{Mark, Marks};
+use super::range::Range;
 use super::state::{Byte, Frame, SLOT, StackSlot, State};
-use super::value::{Pointer, Proved, Value};
+use super::value::{Link, Pointer, Proved, Value};
 
 /// How closely two states must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closeness {
     /// What mattered in the old state must be contained: the old one was walked to its end without a finding.
     Contained,
-    /// All numbers must be contained, whether they mattered or not: the old one is still being walked.
+    /// All that can still be read must be contained, whether it mattered or not: the old one is still being walked.
     Within,
     /// All must be the same: nothing changes from one round of a loop to the next.
     Same,
 }
 
 /// Pairs of ids that have to correspond, one to one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ids {
     pairs: Vec<(u32, u32)>,
+    /// The last number given to a value without a link; real ids grow from the other end.
+    alone: u32,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self {
+            pairs: Vec::new(),
+            alone: u32::MAX,
+        }
+    }
 }
 
 impl Ids {
@@ -40,10 +52,36 @@ impl Ids {
         self.pairs.push((old, new));
         true
     }
+
+    /// The same for links: one in the old state may have carried knowledge from one register to another, so there has to
+    /// be one in the new state (`check_scalar_ids`).
+    fn links_correspond(&mut self, old: Link, new: Link) -> bool {
+        if old.is_none() {
+            return true;
+        }
+        if old.added != new.added {
+            return false;
+        }
+        let new = if new.is_none() {
+            self.alone -= 1;
+            self.alone
+        } else {
+            new.id
+        };
+        self.correspond(old.id, new)
+    }
 }
 
-/// Whether walking on from `new` can find nothing that walking on from `old` did not.
-pub(super) fn covers(marks: &Marks, old: &State, new: &State, closeness: Closeness) -> bool {
+/// Whether walking on from `new` at `slot` can find nothing that walking on from `old` did not. `live` has the
+/// registers that can be read from each slot on.
+pub(super) fn covers(
+    marks: &Marks,
+    live: &[u16],
+    slot: usize,
+    old: &State,
+    new: &State,
+    closeness: Closeness,
+) -> bool {
     if old.frames.len() != new.frames.len()
         || old.references.len() != new.references.len()
         || old.lock.is_some() != new.lock.is_some()
@@ -54,7 +92,6 @@ pub(super) fn covers(marks: &Marks, old: &State, new: &State, closeness: Closene
         marks,
         closeness,
         ids: Ids::default(),
-        links: Ids::default(),
     };
     for (a, b) in old.references.iter().zip(&new.references) {
         if !compare.ids.correspond(a.id, b.id) {
@@ -69,18 +106,69 @@ pub(super) fn covers(marks: &Marks, old: &State, new: &State, closeness: Closene
     old.frames
         .iter()
         .zip(&new.frames)
-        .all(|(old, new)| compare.frame(old, new))
+        .enumerate()
+        .all(|(depth, (a, b))| {
+            let at = old
+                .frames
+                .get(depth + 1)
+                .map_or(slot, |inner| inner.call_site);
+            compare.frame(a, b, live.get(at).copied().unwrap_or(u16::MAX))
+        })
 }
 
-/// What mattered of `old` matters of `new`, which is not walked because of it.
-pub(super) fn inherit(marks: &mut Marks, old: &State, new: &State) {
+/// What mattered of `old` matters of `new`, which is not walked because of it; with `later`, also what will matter
+/// from now on.
+pub(super) fn inherit(marks: &mut Marks, old: &State, new: &State, later: bool) {
     for (old, new) in old.frames.iter().zip(&new.frames) {
         for (a, b) in old.registers.iter().zip(&new.registers) {
-            marks.inherit(a.mark, b.mark);
+            marks.inherit(a.mark, b.mark, later);
         }
         for (a, b) in old.stack.iter().zip(&new.stack) {
-            marks.inherit(a.mark, b.mark);
+            marks.inherit(a.mark, b.mark, later);
         }
+    }
+}
+
+/// Whether the same functions were called from the same places.
+pub(super) fn same_calls(old: &State, new: &State) -> bool {
+    old.frames.len() == new.frames.len()
+        && old
+            .frames
+            .iter()
+            .zip(&new.frames)
+            .all(|(a, b)| a.call_site == b.call_site)
+}
+
+/// Numbers of `new` that differ from those of `old` and mattered in neither may be anything.
+pub(super) fn widen(marks: &mut Marks, old: &State, new: &mut State) {
+    for (old, new) in old.frames.iter().zip(&mut new.frames) {
+        for (a, b) in old.registers.iter().zip(&mut new.registers).take(10) {
+            widen_value(marks, (&a.value, a.mark), (&mut b.value, &mut b.mark));
+        }
+        for (a, b) in old.stack.iter().zip(&mut new.stack) {
+            if a.held_bytes() > 0 && b.held_bytes() > 0 {
+                widen_value(marks, (&a.held, a.mark), (&mut b.held, &mut b.mark));
+            }
+        }
+    }
+}
+
+fn widen_value(
+    marks: &mut Marks,
+    (old, old_mark): (&Value, Mark),
+    (new, new_mark): (&mut Value, &mut Mark),
+) {
+    let Value::Number { range: before, .. } = old else {
+        return;
+    };
+    if let Value::Number { range, link } = new
+        && range != before
+        && !marks.is_precise(old_mark)
+        && !marks.is_precise(*new_mark)
+    {
+        *range = Range::UNKNOWN;
+        *link = Link::NONE;
+        *new_mark = marks.fresh();
     }
 }
 
@@ -88,16 +176,18 @@ struct Compare<'a> {
     marks: &'a Marks,
     closeness: Closeness,
     ids: Ids,
-    links: Ids,
 }
 
 impl Compare<'_> {
-    fn frame(&mut self, old: &Frame, new: &Frame) -> bool {
-        if old.function != new.function || old.call_site != new.call_site {
+    fn frame(&mut self, old: &Frame, new: &Frame, live: u16) -> bool {
+        if old.function != new.function
+            || old.call_site != new.call_site
+            || old.callback_rounds > new.callback_rounds
+        {
             return false;
         }
-        for (a, b) in old.registers.iter().zip(&new.registers) {
-            if self.closeness == Closeness::Contained && !self.marks.is_read(a.mark) {
+        for (index, (a, b)) in old.registers.iter().zip(&new.registers).enumerate() {
+            if self.closeness != Closeness::Same && live & (1 << index) == 0 {
                 continue;
             }
             let precise = self.marks.is_precise(a.mark);
@@ -145,27 +235,24 @@ impl Compare<'_> {
     }
 
     fn value(&mut self, old: &Value, new: &Value, precise: bool) -> bool {
-        if self.closeness == Closeness::Same {
-            return match (old, new) {
-                (Value::Number { range: a, link: x }, Value::Number { range: b, link: y }) => {
-                    a == b && self.links.correspond(*x, *y)
-                }
-                (Value::Pointer(a), Value::Pointer(b)) => {
-                    a.variable == b.variable && a.proved == b.proved && self.pointer(a, b)
-                }
-                (a, b) => a == b,
-            };
-        }
         match (old, new) {
-            (Value::Uninitialised, _) => true,
-            (Value::Number { range: a, link: x }, Value::Number { range: b, link: y }) => {
-                if !precise && self.closeness == Closeness::Contained {
-                    return true;
-                }
-                // A link in the old state may have carried knowledge from one register to another.
-                a.contains(b) && (*x == 0 || self.links.correspond(*x, *y))
+            (Value::Uninitialised, _) => {
+                self.closeness != Closeness::Same || *new == Value::Uninitialised
             }
-            (Value::Pointer(a), Value::Pointer(b)) => self.pointer(a, b),
+            (Value::Number { range: a, link: x }, Value::Number { range: b, link: y }) => {
+                match self.closeness {
+                    Closeness::Same => {
+                        a == b && x.added == y.added && self.ids.correspond(x.id, y.id)
+                    }
+                    Closeness::Contained if !precise => true,
+                    _ => a.contains(b) && self.ids.links_correspond(*x, *y),
+                }
+            }
+            (Value::Pointer(a), Value::Pointer(b)) => {
+                (self.closeness != Closeness::Same
+                    || (a.variable == b.variable && a.proved == b.proved))
+                    && self.pointer(a, b)
+            }
             _ => false,
         }
     }

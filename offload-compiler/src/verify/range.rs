@@ -113,12 +113,29 @@ impl Range {
             && self.s32.1 >= inner.s32.1
     }
 
-    /// Whether the bounds contradict each other: no number is left, the path cannot be taken.
-    pub fn is_empty(&self) -> bool {
+    /// Whether the bounds contradict each other or the bits: no number is left, the path cannot be taken.
+    pub fn is_contradictory(&self) -> bool {
+        let whole = self.bits.value;
+        let low = whole as u32;
         self.u64.0 > self.u64.1
             || self.s64.0 > self.s64.1
             || self.u32.0 > self.u32.1
             || self.s32.0 > self.s32.1
+            || (self.bits.is_constant()
+                && (self.u64 != (whole, whole) || self.s64 != (whole as i64, whole as i64)))
+            || (self.bits.low32().is_constant()
+                && (self.u32 != (low, low) || self.s32 != (low as i32, low as i32)))
+    }
+
+    /// As the kernel goes on where bounds contradict each other: it does not leave the dead path, it forgets them
+    /// (`reg_bounds_sanity_check`).
+    #[must_use]
+    pub(super) fn or_forgotten(mut self) -> Self {
+        if self.is_contradictory() {
+            self.forget_64();
+            self.forget_32();
+        }
+        self
     }
 
     /// Each bound sharpened by the others (`reg_bounds_sync`).
@@ -192,8 +209,8 @@ impl Range {
         }
         // The upper halves are two successive numbers while the lower ones pass zero as signed.
         if ((umin >> 32) as u32).wrapping_add(1) == (umax >> 32) as u32
-            && (umin as i32) < 0
-            && umax as i32 >= 0
+            && (umin as u32 as i32) < 0
+            && umax as u32 as i32 >= 0
         {
             self.raise_s32(umin as i32, umax as i32);
         }
@@ -266,6 +283,17 @@ impl Range {
     fn forget_32(&mut self) {
         self.u32 = U32_ALL;
         self.s32 = S32_ALL;
+    }
+
+    /// Moved by a constant, as linked registers are (`sync_linked_regs`); with `low_half`, of a 32-bit sum.
+    #[must_use]
+    pub(super) fn moved(mut self, by: i32, low_half: bool) -> Self {
+        self.add(&Self::constant(i64::from(by) as u64));
+        if low_half {
+            self.low_half()
+        } else {
+            self.synchronised()
+        }
     }
 
     /// The low half, zero-extended (`zext_32_to_64`).
@@ -576,13 +604,27 @@ impl Range {
 }
 
 /// Sums wrap for all members or for none, or the range is lost.
-fn corners<T: Copy>(min: (T, bool), max: (T, bool), all: (T, T)) -> (T, T) {
-    if !min.1 && max.1 { all } else { (min.0, max.0) }
+#[allow(clippy::needless_pass_by_value, reason = "numbers")]
+fn corners<T>((min, low_wraps): (T, bool), (max, high_wraps): (T, bool), all: (T, T)) -> (T, T) {
+    if !low_wraps && high_wraps {
+        all
+    } else {
+        (min, max)
+    }
 }
 
 /// Differences wrap for all members or for none, or the range is lost.
-fn corners_down<T: Copy>(min: (T, bool), max: (T, bool), all: (T, T)) -> (T, T) {
-    if min.1 && !max.1 { all } else { (min.0, max.0) }
+#[allow(clippy::needless_pass_by_value, reason = "numbers")]
+fn corners_down<T>(
+    (min, low_wraps): (T, bool),
+    (max, high_wraps): (T, bool),
+    all: (T, T),
+) -> (T, T) {
+    if low_wraps && !high_wraps {
+        all
+    } else {
+        (min, max)
+    }
 }
 
 fn exact<T>(min: Option<T>, max: Option<T>, all: (T, T)) -> (T, T) {
@@ -637,10 +679,12 @@ pub fn decide(op: CmpOp, width: Width, left: &Range, right: &Range) -> Option<bo
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "numbers")]
 fn disjoint<T: PartialOrd>(a: (T, T), b: (T, T)) -> bool {
     a.0 > b.1 || a.1 < b.0
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "numbers")]
 fn less<T: PartialOrd>(a: (T, T), b: (T, T)) -> Option<bool> {
     if a.1 < b.0 {
         Some(true)
@@ -655,6 +699,13 @@ fn equal(width: Width, left: &Range, right: &Range, apart: bool) -> Option<bool>
     if let (Some(a), Some(b)) = (left.as_constant_of(width), right.as_constant_of(width)) {
         return Some(a == b);
     }
+    let (a, b) = match width {
+        Width::W64 => (left.bits, right.bits),
+        Width::W32 => (left.bits.low32(), right.bits.low32()),
+    };
+    if !a.overlaps(b) {
+        return Some(false);
+    }
     let halves_apart =
         width == Width::W64 && (disjoint(left.u32, right.u32) || disjoint(left.s32, right.s32));
     (apart || halves_apart).then_some(false)
@@ -668,32 +719,50 @@ pub fn refine(
     mut left: Range,
     mut right: Range,
 ) -> (Range, Range) {
+    refine_bounds(op, holds, width, &mut left, &mut right);
+    (
+        left.synchronised().or_forgotten(),
+        right.synchronised().or_forgotten(),
+    )
+}
+
+/// One number compared with itself: the kernel refines it as it does two, both at once.
+pub(super) fn refine_alone(op: CmpOp, holds: bool, width: Width, number: Range) -> Range {
+    let (mut left, mut right) = (number, number);
+    refine_bounds(op, holds, width, &mut left, &mut right);
+    left.raise_u64(right.u64.0, right.u64.1);
+    left.raise_s64(right.s64.0, right.s64.1);
+    left.raise_u32(right.u32.0, right.u32.1);
+    left.raise_s32(right.s32.0, right.s32.1);
+    left.synchronised().or_forgotten()
+}
+
+fn refine_bounds(op: CmpOp, holds: bool, width: Width, left: &mut Range, right: &mut Range) {
     match (op, holds) {
-        (CmpOp::Eq, true) | (CmpOp::Ne, false) => make_equal(width, &mut left, &mut right),
+        (CmpOp::Eq, true) | (CmpOp::Ne, false) => make_equal(width, left, right),
         (CmpOp::Ne, true) | (CmpOp::Eq, false) => {
             if right.as_constant_of(width).is_some() {
-                exclude_edge(width, &mut left, &right);
+                exclude_edge(width, left, right);
             } else if left.as_constant_of(width).is_some() {
-                exclude_edge(width, &mut right, &left);
+                exclude_edge(width, right, left);
             }
         }
         (CmpOp::Set, _) => {
             if let Some(mask) = right.as_constant_of(width) {
-                know_bits(width, &mut left, mask, holds);
+                know_bits(width, left, mask, holds);
             } else if let Some(mask) = left.as_constant_of(width) {
-                know_bits(width, &mut right, mask, holds);
+                know_bits(width, right, mask, holds);
             }
         }
-        (CmpOp::Le, true) | (CmpOp::Gt, false) => at_most(width, &mut left, &mut right),
-        (CmpOp::Ge, true) | (CmpOp::Lt, false) => at_most(width, &mut right, &mut left),
-        (CmpOp::Lt, true) | (CmpOp::Ge, false) => below(width, &mut left, &mut right),
-        (CmpOp::Gt, true) | (CmpOp::Le, false) => below(width, &mut right, &mut left),
-        (CmpOp::SLe, true) | (CmpOp::SGt, false) => at_most_signed(width, &mut left, &mut right),
-        (CmpOp::SGe, true) | (CmpOp::SLt, false) => at_most_signed(width, &mut right, &mut left),
-        (CmpOp::SLt, true) | (CmpOp::SGe, false) => below_signed(width, &mut left, &mut right),
-        (CmpOp::SGt, true) | (CmpOp::SLe, false) => below_signed(width, &mut right, &mut left),
+        (CmpOp::Le, true) | (CmpOp::Gt, false) => at_most(width, left, right),
+        (CmpOp::Ge, true) | (CmpOp::Lt, false) => at_most(width, right, left),
+        (CmpOp::Lt, true) | (CmpOp::Ge, false) => below(width, left, right),
+        (CmpOp::Gt, true) | (CmpOp::Le, false) => below(width, right, left),
+        (CmpOp::SLe, true) | (CmpOp::SGt, false) => at_most_signed(width, left, right),
+        (CmpOp::SGe, true) | (CmpOp::SLt, false) => at_most_signed(width, right, left),
+        (CmpOp::SLt, true) | (CmpOp::SGe, false) => below_signed(width, left, right),
+        (CmpOp::SGt, true) | (CmpOp::SLe, false) => below_signed(width, right, left),
     }
-    (left.synchronised(), right.synchronised())
 }
 
 fn make_equal(width: Width, left: &mut Range, right: &mut Range) {
@@ -781,6 +850,11 @@ fn know_bits(width: Width, range: &mut Range, mask: u64, some_set: bool) {
     } else {
         bits.and(Tnum::constant(!mask))
     };
+    if !some_set {
+        // The kernel forgets the ranges, lest they contradict the bits where the branch is dead.
+        range.forget_64();
+        range.forget_32();
+    }
     range.bits = match width {
         Width::W32 => range.bits.with_low32(known),
         Width::W64 => known,

@@ -6,9 +6,11 @@ use super::marks::Mark;
 use super::range::Range;
 use super::state::{Byte, MAX_STACK, SLOT, State, byte_index};
 use super::tnum::Tnum;
-use super::value::{Pointer, Region, Tracked, Value};
+use super::value::{Link, Pointer, Region, Tracked, Value};
 
 impl Walk<'_> {
+    /// The lowest byte of an access and the first one above it, relative to the frame pointer
+    /// (`check_stack_access_within_bounds`).
     fn stack_span(
         &mut self,
         slot: usize,
@@ -26,12 +28,15 @@ impl Walk<'_> {
                     .help("a frame has 512 bytes; larger data belongs into a per-CPU array map"),
             ))
         };
-        if pointer.variable.s64.0 <= -(1 << 29) || pointer.variable.s64.1 >= 1 << 29 {
+        let variable = pointer.variable;
+        if variable.as_constant().is_none()
+            && (variable.s64.0 <= -(1 << 29) || variable.s64.1 >= 1 << 29)
+        {
             return refuse("the stack is accessed at an unbounded offset".to_owned());
         }
-        let low = fixed + pointer.variable.s64.0;
-        let high = fixed + pointer.variable.s64.1 + i64::from(bytes);
-        if low < i64::from(-MAX_STACK) || high > 0 {
+        let low = fixed.saturating_add(variable.s64.0);
+        let high = fixed.saturating_add(variable.s64.1) + i64::from(bytes);
+        if low < i64::from(-MAX_STACK) || low > -1 || high > 0 {
             return refuse(format!(
                 "{bytes} bytes at {} of the frame pointer lie outside of the stack",
                 if low == high - i64::from(bytes) {
@@ -44,30 +49,28 @@ impl Walk<'_> {
         Ok((low as i32, high as i32))
     }
 
-    /// The span of a load or store: on the stack it must be on a multiple of its size on every architecture
-    /// (`check_ptr_alignment`), since saved registers are tracked by slots.
-    fn access_span(
-        &mut self,
+    /// Loads and stores on the stack have to be aligned, whatever the machine allows elsewhere
+    /// (`check_ptr_alignment`).
+    fn check_stack_alignment(
+        &self,
         slot: usize,
         pointer: &Pointer,
         off: i32,
         bytes: u32,
-        mark: Mark,
-    ) -> Step<(i32, i32)> {
-        let fixed = i64::from(pointer.off) + i64::from(off);
-        let place = pointer.variable.bits.add(Tnum::constant(fixed as u64));
-        if !place.is_aligned(bytes.into()) {
-            return Err(Box::new(
-                Finding::error(
-                    Code::StackAlignment,
-                    slot,
-                    format!("{bytes} bytes of stack are accessed at an address that is not a multiple of {bytes}"),
-                )
-                .knowing(format!("the pointer is {pointer}, the access {off:+} from it"))
-                .help("align the variable, or access it byte by byte"),
-            ));
+    ) -> Step<()> {
+        if is_aligned(pointer, off, bytes) {
+            return Ok(());
         }
-        self.stack_span(slot, pointer, off, bytes, mark)
+        let _ = self.input;
+        Err(Box::new(
+            Finding::error(
+                Code::StackAlignment,
+                slot,
+                format!("{bytes} bytes of stack are accessed at an address that is not a multiple of {bytes}"),
+            )
+            .knowing(format!("the pointer is {pointer}, the access {off:+} from it"))
+            .help("align the variable, or access it byte by byte"),
+        ))
     }
 
     fn note_depth(&mut self, state: &State, frame: u8, low: i32) {
@@ -90,18 +93,21 @@ impl Walk<'_> {
         let Region::Stack(depth) = pointer.region else {
             return Ok(Tracked::UNINITIALISED);
         };
-        let (low, high) = self.access_span(slot, pointer, off, bytes, mark)?;
+        self.check_stack_alignment(slot, pointer, off, bytes)?;
+        let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
         self.note_depth(state, depth, low);
         if pointer.variable.as_constant().is_some() {
-            self.read_slot(state, slot, depth, low, bytes)
-        } else {
-            self.read_stack_bytes(state, slot, depth, low, high, "")?;
-            let mark = self.marks.fresh();
-            Ok(Tracked {
-                value: Value::UNKNOWN,
-                mark,
-            })
+            return self.read_slot(state, slot, depth, low, bytes);
         }
+        let zero = self.read_stack_bytes(state, slot, depth, low, high, "")?;
+        Ok(Tracked {
+            value: if zero {
+                Value::constant(0)
+            } else {
+                Value::UNKNOWN
+            },
+            mark: self.marks.fresh(),
+        })
     }
 
     fn read_slot(
@@ -115,43 +121,38 @@ impl Walk<'_> {
         let stack_slot = state.frames[depth as usize].slot(low);
         let start = byte_index(low);
         let held = stack_slot.held_bytes();
-        let crosses = start + bytes as usize > SLOT;
-        if held > 0 && !crosses {
-            let whole = held == SLOT && bytes as usize == SLOT;
-            if stack_slot.held.pointer().is_some() && !whole {
-                return Err(Box::new(
-                    Finding::error(Code::SpillSize, slot, "a part of a saved pointer is read")
-                        .help("read all eight bytes, at the place where they were written"),
-                ));
+        let whole = held == SLOT && bytes as usize == SLOT;
+        if held > 0 && !whole && stack_slot.held.range().is_none() {
+            return Err(Box::new(
+                Finding::error(Code::SpillSize, slot, "a part of a saved pointer is read")
+                    .help("read all eight bytes, at the place where they were written"),
+            ));
+        }
+        if whole || (held > 0 && start == 0 && bytes as usize <= held) {
+            self.marks.read(stack_slot.mark);
+            let mark = self.marks.computed(stack_slot.mark, Mark::NONE);
+            let mut value = stack_slot.held;
+            if let Value::Number { range, link } = &mut value
+                && !fits_in(range, bytes)
+            {
+                // A part of a number is another number.
+                *link = Link::NONE;
             }
-            if whole || (start == 0 && bytes as usize <= held) {
-                self.marks.read(stack_slot.mark);
-                let mark = self.marks.computed(stack_slot.mark, Mark::NONE);
-                let mut value = stack_slot.held;
-                if let Value::Number { range, link } = &mut value {
-                    if range.as_constant().is_some() {
-                        *link = 0;
-                    } else if whole && *link == 0 {
-                        // The register and its saved copy are one number.
-                        *link = self.new_id();
-                        state.frames[depth as usize].slot_mut(low).held = Value::Number {
-                            range: *range,
-                            link: *link,
-                        };
-                    }
-                }
-                return Ok(Tracked { value, mark });
-            }
+            return Ok(Tracked { value, mark });
         }
         let zero = self.read_stack_bytes(state, slot, depth, low, low + bytes as i32, "")?;
-        let mark = if zero {
-            // The zero may decide something later: the bytes must be zero in comparable states.
+        let zero_held = held > 0
+            && stack_slot.bytes[start..start + bytes as usize]
+                .iter()
+                .all(|&byte| byte == Byte::Held)
+            && stack_slot.held.range().and_then(Range::as_constant) == Some(0);
+        let mark = if zero_held {
             self.marks.computed(stack_slot.mark, Mark::NONE)
         } else {
             self.marks.fresh()
         };
         Ok(Tracked {
-            value: if zero {
+            value: if zero || zero_held {
                 Value::constant(0)
             } else {
                 Value::UNKNOWN
@@ -160,7 +161,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Reads bytes as data; true if all are zero. `what` names the reader in messages.
+    /// Reads bytes as data; true if all were cleared. `what` names the reader in messages.
     pub(super) fn read_stack_bytes(
         &mut self,
         state: &State,
@@ -173,23 +174,19 @@ impl Walk<'_> {
         let mut zero = true;
         let mut missing: Option<(i32, i32)> = None;
         for off in low..high {
-            let stack_slot = state.frames[depth as usize].slot(off);
+            let stack_slot = state.frames[depth as usize].slot_ref(off);
             self.marks.read(stack_slot.mark);
             match stack_slot.bytes[byte_index(off)] {
                 Byte::Zero => {}
                 Byte::Data => zero = false,
                 Byte::Held => {
+                    zero = false;
                     if stack_slot.held.pointer().is_some() && !self.input.rules.leaks_allowed {
                         return Err(Box::new(Finding::error(
                             Code::PointerLeak,
                             slot,
                             "a saved pointer would be read as data",
                         )));
-                    }
-                    if stack_slot.held.range().and_then(Range::as_constant) == Some(0) {
-                        self.marks.precise(stack_slot.mark);
-                    } else {
-                        zero = false;
                     }
                 }
                 Byte::Uninitialised => {
@@ -217,7 +214,7 @@ impl Walk<'_> {
             }
             self.warn(finding);
         }
-        Ok(zero && missing.is_none())
+        Ok(zero)
     }
 
     /// Puts a value, or some data (`None`), on the stack.
@@ -235,83 +232,77 @@ impl Walk<'_> {
         let Region::Stack(depth) = pointer.region else {
             return Ok(());
         };
-        let (low, high) = self.access_span(slot, pointer, off, bytes, mark)?;
+        self.check_stack_alignment(slot, pointer, off, bytes)?;
+        let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
         self.note_depth(state, depth, low);
+        if pointer.variable.as_constant().is_none() {
+            return self.write_somewhere(state, slot, depth, low, high, value);
+        }
         if let Some(Value::Pointer(stored)) = value.map(|tracked| tracked.value) {
-            let storable = pointer.variable.as_constant().is_some()
-                && bytes as usize == SLOT
-                && byte_index(low) == 0;
-            if let Region::Stack(owner) = stored.region
-                && owner > depth
-            {
-                return Err(Box::new(Finding::error(
-                    Code::PointerLeak,
-                    slot,
-                    "the address of a frame is put into its caller's frame, where it would outlive it",
-                )));
-            }
-            if !storable && !self.input.rules.leaks_allowed {
-                return Err(Box::new(Finding::error(
-                    Code::SpillSize,
-                    slot,
-                    "a pointer is saved in part or unaligned",
-                )));
-            }
-            if !storable && byte_index(low) == 0 {
+            if bytes as usize != SLOT {
                 return Err(Box::new(Finding::error(
                     Code::SpillSize,
                     slot,
                     "a part of a pointer is saved",
                 )));
             }
+            if matches!(stored.region, Region::Stack(_)) && depth != state.depth() {
+                return Err(Box::new(Finding::error(
+                    Code::PointerLeak,
+                    slot,
+                    "an address in the stack is put into a caller's frame, where it could outlive its own",
+                )));
+            }
         }
-        if pointer.variable.as_constant().is_some() {
-            self.write_slot(state, slot, depth, low, bytes, value)
-        } else {
-            self.write_somewhere(state, slot, depth, low, high, value)
+        let before = state.frames[depth as usize].slot_ref(low);
+        if !self.input.rules.leaks_allowed
+            && before.held_bytes() > 0
+            && before.held.pointer().is_some()
+            && bytes as usize != SLOT
+        {
+            return Err(Box::new(Finding::error(
+                Code::PointerLeak,
+                slot,
+                "a saved pointer would be overwritten in part",
+            )));
         }
+        self.write_slot(state, depth, low, bytes, value);
+        Ok(())
     }
 
     fn write_slot(
         &mut self,
         state: &mut State,
-        _slot: usize,
         depth: u8,
         low: i32,
         bytes: u32,
         value: Option<Tracked>,
-    ) -> Step<()> {
-        let start = byte_index(low);
-        let fits = start == 0 && bytes as usize <= SLOT;
+    ) {
         if let Some(tracked) = value
-            && fits
+            && byte_index(low) == 0
         {
-            let history = self.marks.computed(tracked.mark, Mark::NONE);
-            let stack_slot = state.frames[depth as usize].slot_mut(low);
             let whole = bytes as usize == SLOT;
+            let stack_slot = state.frames[depth as usize].slot_mut(low);
+            if !whole {
+                self.marks.read(stack_slot.mark);
+            }
+            stack_slot.mark = self.marks.computed(tracked.mark, Mark::NONE);
             stack_slot.spoil();
             for byte in &mut stack_slot.bytes[..bytes as usize] {
                 *byte = Byte::Held;
             }
             stack_slot.held = match tracked.value {
-                Value::Number { range, link } => {
-                    let kept = whole || range.u64.1 < 1 << (bytes * 8);
-                    Value::Number {
-                        range: if whole {
-                            range
-                        } else {
-                            truncated(&range, bytes)
-                        },
-                        link: if kept { link } else { 0 },
-                    }
-                }
+                Value::Number { range, link } => Value::Number {
+                    range,
+                    link: if fits_in(&range, bytes) {
+                        link
+                    } else {
+                        Link::NONE
+                    },
+                },
                 other => other,
             };
-            if !whole {
-                self.marks.read(stack_slot.mark);
-            }
-            stack_slot.mark = history;
-            return Ok(());
+            return;
         }
         let zero = value
             .is_some_and(|tracked| tracked.value.range().and_then(Range::as_constant) == Some(0));
@@ -322,7 +313,6 @@ impl Walk<'_> {
         for off in low..low + bytes as i32 {
             self.put_byte(state, depth, off, fill);
         }
-        Ok(())
     }
 
     fn put_byte(&mut self, state: &mut State, depth: u8, off: i32, fill: Byte) {
@@ -333,6 +323,7 @@ impl Walk<'_> {
         stack_slot.mark = self.marks.same(stack_slot.mark);
     }
 
+    /// A write at a place that is not known exactly (`check_stack_write_var_off`).
     fn write_somewhere(
         &mut self,
         state: &mut State,
@@ -347,23 +338,28 @@ impl Walk<'_> {
         if zero && let Some(tracked) = value {
             self.marks.precise(tracked.mark);
         }
+        let rules = self.input.rules;
         for off in low..high {
-            let rules = self.input.rules;
             let stack_slot = state.frames[depth as usize].slot_mut(off);
-            if stack_slot.held.pointer().is_some()
-                && stack_slot.held_bytes() > 0
-                && !rules.leaks_allowed
-            {
+            let at = byte_index(off);
+            let before = stack_slot.bytes[at];
+            stack_slot.mark = self.marks.same(stack_slot.mark);
+            if before == Byte::Held && !rules.leaks_allowed {
                 return Err(Box::new(Finding::error(
                     Code::StackBounds,
                     slot,
                     "a write at a variable place may destroy a saved pointer",
                 )));
             }
-            let at = byte_index(off);
+            if zero
+                && before == Byte::Held
+                && stack_slot.held.range().and_then(Range::as_constant) == Some(0)
+            {
+                self.marks.precise(stack_slot.mark);
+                continue;
+            }
             stack_slot.spoil();
-            // Whether this very byte is written is not known.
-            stack_slot.bytes[at] = match (stack_slot.bytes[at], zero) {
+            stack_slot.bytes[at] = match (before, zero) {
                 (Byte::Zero, true) => Byte::Zero,
                 (Byte::Uninitialised, _) if !rules.uninitialised_stack_allowed => {
                     return Err(Box::new(Finding::error(
@@ -374,7 +370,6 @@ impl Walk<'_> {
                 }
                 _ => Byte::Data,
             };
-            stack_slot.mark = self.marks.same(stack_slot.mark);
         }
         Ok(())
     }
@@ -404,12 +399,13 @@ impl Walk<'_> {
     }
 }
 
-fn truncated(range: &Range, bytes: u32) -> Range {
-    use crate::isa::Size;
-    match bytes {
-        1 => range.zero_extend(Size::B8),
-        2 => range.zero_extend(Size::B16),
-        4 => range.zero_extend(Size::B32),
-        _ => *range,
-    }
+/// Whether all of the numbers fit into so many bytes.
+pub(super) fn fits_in(range: &Range, bytes: u32) -> bool {
+    bytes >= 8 || range.u64.1 >> (bytes * 8) == 0
+}
+
+/// Whether an access through the pointer is aligned to its size, for all that the pointer can be.
+pub(super) fn is_aligned(pointer: &Pointer, off: i32, bytes: u32) -> bool {
+    let fixed = Tnum::constant((i64::from(pointer.off) + i64::from(off)) as u64);
+    pointer.variable.bits.add(fixed).is_aligned(bytes.into())
 }

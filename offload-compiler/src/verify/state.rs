@@ -81,6 +81,8 @@ pub(super) enum Purpose {
     Call,
     /// A callback that a helper calls; its return value must lie in 0..=1.
     Callback,
+    /// A callback that the kernel calls later; its return value must be 0.
+    Later,
 }
 
 /// A subprogram's registers and stack.
@@ -96,6 +98,8 @@ pub(super) struct Frame {
     pub call_site: usize,
     /// Why it was entered.
     pub purpose: Purpose,
+    /// How often the call that runs was called back from, as far as the helper's own bound counts.
+    pub callback_rounds: u32,
 }
 
 impl Frame {
@@ -107,6 +111,7 @@ impl Frame {
             function,
             call_site,
             purpose,
+            callback_rounds: 0,
         }
     }
 
@@ -125,6 +130,13 @@ impl Frame {
             .get(slot_index(off))
             .copied()
             .unwrap_or(StackSlot::EMPTY)
+    }
+}
+
+impl Frame {
+    /// The slot that holds the byte at `off` (negative).
+    pub(super) fn slot_ref(&self, off: i32) -> &StackSlot {
+        self.stack.get(slot_index(off)).unwrap_or(&StackSlot::EMPTY)
     }
 }
 
@@ -156,6 +168,10 @@ pub(super) struct State {
     pub references: Vec<Reference>,
     /// The `bpf_spin_lock` that is held, by the id of the pointer it was taken with.
     pub lock: Option<(super::value::Region, u32)>,
+    /// How often `may_goto` fell through on this path.
+    pub may_goto_rounds: u32,
+    /// How often a callback was entered on this path.
+    pub callback_entries: u32,
 }
 
 impl State {
@@ -200,6 +216,20 @@ impl State {
         }
     }
 
+    /// Every value, the innermost frame's first; without frame pointers.
+    pub(super) fn for_each_value_inwards(&mut self, mut visit: impl FnMut(&mut Value)) {
+        for frame in self.frames.iter_mut().rev() {
+            for register in &mut frame.registers[..10] {
+                visit(&mut register.value);
+            }
+            for slot in &mut frame.stack {
+                if slot.held_bytes() > 0 {
+                    visit(&mut slot.held);
+                }
+            }
+        }
+    }
+
     /// Every pointer in registers and stack slots of all frames.
     pub(super) fn for_each_pointer(&mut self, mut visit: impl FnMut(&mut Pointer)) {
         self.for_each_value(|value, _| {
@@ -209,21 +239,19 @@ impl State {
         });
     }
 
-    /// Pointers that `dead` picks become uninitialised.
-    pub(super) fn forget_pointers(&mut self, dead: impl Fn(&Pointer) -> bool) {
-        for frame in &mut self.frames {
-            for register in &mut frame.registers {
-                if register.value.pointer().is_some_and(&dead) {
-                    *register = Tracked::UNINITIALISED;
-                }
+    /// Pointers that `dead` picks point nowhere any more: they are numbers for who may see addresses, else nothing
+    /// (`mark_reg_invalid`).
+    pub(super) fn forget_pointers(&mut self, leaks_allowed: bool, dead: impl Fn(&Pointer) -> bool) {
+        let left = if leaks_allowed {
+            Value::UNKNOWN
+        } else {
+            Value::Uninitialised
+        };
+        self.for_each_value(|value, _| {
+            if value.pointer().is_some_and(&dead) {
+                *value = left;
             }
-            for slot in &mut frame.stack {
-                if slot.held.pointer().is_some_and(&dead) && slot.held_bytes() > 0 {
-                    slot.bytes = [Byte::Data; SLOT];
-                    slot.held = Value::Uninitialised;
-                }
-            }
-        }
+        });
     }
 
     /// Gives every value a fresh node, so that what happens to it from here on can be told apart.

@@ -4,10 +4,9 @@ use crate::isa::{Callee, Imm64, Instruction, Reg};
 
 use super::explore::{Next, Step, Walk};
 use super::finding::{Code, Finding};
-use super::range::Range;
 use super::state::State;
 use super::structure;
-use super::value::{Pointer, Region, Value};
+use super::value::{Object, Pointer, Region, Value};
 
 impl Walk<'_> {
     pub(super) fn step(
@@ -137,9 +136,13 @@ impl Walk<'_> {
             }
             Instruction::MayGoto { offset } => {
                 let there = structure::target(slot, offset.into()).unwrap_or(usize::MAX);
-                self.postpone(state.clone(), there, Some((slot, true)));
-                self.forget_imprecise_numbers(state);
-                return Ok(Next::At(slot + 1));
+                let mut another_round = state.clone();
+                another_round.may_goto_rounds += 1;
+                // The newest state of this slot is the one that this round started with.
+                self.widen(&mut another_round, slot, self.parent);
+                self.postpone(another_round, slot + 1, Some((slot, false)));
+                self.turn(slot, true);
+                return Ok(Next::At(there));
             }
             Instruction::Call(callee) => return self.call(state, slot, callee),
             Instruction::Exit => return self.exit(state, slot),
@@ -187,9 +190,33 @@ impl Walk<'_> {
                         "the address of something that is no function",
                     )));
                 };
+                if !self.input.has_function_info {
+                    return Err(Box::new(
+                        Finding::error(
+                            Code::Unsupported,
+                            slot,
+                            "the address of a function is taken, but nothing tells the kernel what it is",
+                        )
+                        .help("compile with -g, so that the object describes its functions (.BTF.ext)"),
+                    ));
+                }
+                if self
+                    .input
+                    .function_at(start)
+                    .is_some_and(|function| function.global.is_some())
+                {
+                    return Err(Box::new(
+                        Finding::error(
+                            Code::HelperArgument,
+                            slot,
+                            "the address of a global function is taken",
+                        )
+                        .help("declare callbacks static"),
+                    ));
+                }
                 Value::Pointer(Pointer::to(Region::Function(start as u32)))
             }
-            Imm64::BtfVariable { .. } => Value::Pointer(Pointer::to(Region::Kernel)),
+            Imm64::BtfVariable { .. } => Value::Pointer(Pointer::to(Region::Kernel(Object::Other))),
             Imm64::MapFd(_)
             | Imm64::MapIndex(_)
             | Imm64::MapValueFd { .. }
@@ -209,39 +236,10 @@ impl Walk<'_> {
         };
         Ok(Value::Pointer(match reference.value_offset {
             None => Pointer::to(Region::Map(reference.map)),
-            Some(offset) => {
-                let size = self
-                    .input
-                    .maps
-                    .get(reference.map as usize)
-                    .map_or(0, |shape| shape.value_size);
-                if offset >= size {
-                    return Err(Box::new(Finding::error(
-                        Code::MapValueBounds,
-                        slot,
-                        format!("an address {offset} bytes into a value of {size} bytes"),
-                    )));
-                }
-                Pointer {
-                    off: offset as i32,
-                    ..Pointer::to(Region::MapValue(reference.map))
-                }
-            }
+            Some(offset) => Pointer {
+                off: offset as i32,
+                ..Pointer::to(Region::MapValue(reference.map))
+            },
         }))
-    }
-
-    /// In a loop that is walked until nothing new comes, numbers that mattered nowhere may be anything
-    /// (`widen_imprecise_scalars`).
-    pub(super) fn forget_imprecise_numbers(&mut self, state: &mut State) {
-        let marks = &mut self.marks;
-        state.for_each_value(|value, mark| {
-            if let Value::Number { range, link } = value
-                && !marks.is_precise(*mark)
-            {
-                *range = Range::UNKNOWN;
-                *link = 0;
-                *mark = marks.fresh();
-            }
-        });
     }
 }

@@ -9,19 +9,11 @@ use super::finding::{Code, Finding};
 use super::input::Input;
 use super::state::{MAX_FRAMES, MAX_STACK};
 
-/// The functions that calls and function addresses refer to, by first slot.
-pub(super) fn references<'a>(input: &'a Input<'_>) -> impl Iterator<Item = usize> + 'a {
-    input
-        .code
-        .iter()
-        .filter_map(|(slot, instruction)| callee(slot, instruction))
-}
-
 /// The first slot of the function that an instruction calls or takes the address of.
 pub(super) fn callee(slot: usize, instruction: &Instruction) -> Option<usize> {
     let distance = match instruction {
-        Instruction::Call(Callee::Local(distance)) => *distance,
-        Instruction::LoadImm64 {
+        Instruction::Call(Callee::Local(distance))
+        | Instruction::LoadImm64 {
             value: Imm64::Function(distance),
             ..
         } => *distance,
@@ -53,6 +45,20 @@ pub(super) fn check(input: &Input<'_>) -> Vec<Finding> {
                     "this jump leaves its function or lands inside an instruction",
                 ));
             }
+        }
+        if let Some(reference) = input.map_at.get(&slot)
+            && let Some(offset) = reference.value_offset
+            && let Some(shape) = input.maps.get(reference.map as usize)
+            && offset >= shape.value_size
+        {
+            findings.push(Finding::error(
+                Code::MapValueBounds,
+                slot,
+                format!(
+                    "an address {offset} bytes into a value of map {}, which has {} bytes",
+                    shape.name, shape.value_size
+                ),
+            ));
         }
         if matches!(instruction, Instruction::Call(Callee::Local(_)))
             && callee(slot, instruction).is_none_or(|there| input.function_at(there).is_none())
@@ -214,37 +220,52 @@ pub(super) fn stack_sizes(input: &Input<'_>, used: &HashMap<usize, i32>) -> Step
     Ok(())
 }
 
+/// What is done with the states at a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PrunePoint {
+    /// Nothing.
+    None,
+    /// They are compared with earlier ones, and some are kept.
+    Plain,
+    /// All are kept: a loop that the kernel bounds, walked until nothing new comes.
+    MayGoto,
+    /// All are kept: a helper that calls back, walked until nothing new comes.
+    CallsBack,
+}
+
 /// Slots where states are compared: where paths meet or part.
-pub(super) fn prune_points(input: &Input<'_>) -> Vec<bool> {
-    let mut points = vec![false; input.code.len()];
+pub(super) fn prune_points(input: &Input<'_>) -> Vec<PrunePoint> {
+    let mut points = vec![PrunePoint::None; input.code.len()];
     for (slot, instruction) in input.code.iter() {
-        let mut mark = |slot: usize| {
-            if let Some(point) = points.get_mut(slot) {
-                *point = true;
+        let mut mark = |slot: usize, point: PrunePoint| {
+            if let Some(known) = points.get_mut(slot)
+                && (*known == PrunePoint::None || point != PrunePoint::Plain)
+            {
+                *known = point;
             }
         };
         if let Some(distance) = instruction.jump_offset() {
             if let Some(there) = target(slot, distance) {
-                mark(there);
+                mark(there, PrunePoint::Plain);
             }
             if instruction.falls_through() {
-                mark(slot);
-                mark(slot + 1);
+                mark(slot, PrunePoint::Plain);
             }
         }
         match instruction {
-            Instruction::Exit => mark(slot),
-            Instruction::Call(_) if calls_back(input, slot) => mark(slot),
-            Instruction::Call(Callee::Local(_)) => mark(slot + 1),
+            Instruction::MayGoto { .. } => mark(slot, PrunePoint::MayGoto),
+            Instruction::Call(callee) => {
+                mark(slot + 1, PrunePoint::Plain);
+                if calls_back(input, slot) {
+                    mark(slot, PrunePoint::CallsBack);
+                } else if matches!(callee, Callee::Local(_)) {
+                    mark(slot, PrunePoint::Plain);
+                }
+            }
             _ => {}
         }
     }
     points
-}
-
-/// Where states must be kept, because loops are walked until they converge.
-pub(super) fn is_forced_checkpoint(input: &Input<'_>, slot: usize) -> bool {
-    matches!(input.code.at(slot), Some(Instruction::MayGoto { .. })) || calls_back(input, slot)
 }
 
 /// Whether the call at `slot` runs a callback.
@@ -257,6 +278,7 @@ pub(super) fn calls_back(input: &Input<'_>, slot: usize) -> bool {
             .args
             .iter()
             .any(|arg| matches!(arg, super::prototype::Arg::Callback))
+            && prototype.name != "bpf_timer_set_callback"
     })
 }
 

@@ -3,13 +3,12 @@
 use crate::isa::Reg;
 
 use super::call::Arguments;
-use super::explore::{Next, Step, Walk};
+use super::explore::{Alone, Next, Step, Walk};
 use super::finding::{Code, Finding};
 use super::input::GlobalArg;
 use super::marks::Mark;
 use super::memory::Access;
 use super::prototype::Prototype;
-use super::range::Range;
 use super::state::{Frame, MAX_FRAMES, Purpose, State};
 use super::structure;
 use super::value::{Pointer, Region, Tracked, Value};
@@ -33,6 +32,7 @@ impl Walk<'_> {
             )));
         };
         if let Some(args) = &function.global {
+            self.verify_alone(Alone::Global(start));
             for (index, arg) in args.iter().enumerate().take(5) {
                 self.global_argument(state, slot, ARGUMENTS[index], *arg, &function.name)?;
             }
@@ -44,7 +44,7 @@ impl Walk<'_> {
                 )));
             }
             if super::structure::moves_packet(self.input, start) {
-                super::call::forget_packet(state);
+                super::call::forget_packet(state, self.input.rules);
             }
             self.after_call(state, Value::UNKNOWN);
             return Ok(Next::At(slot + 1));
@@ -135,61 +135,46 @@ impl Walk<'_> {
         }
     }
 
-    /// A helper that calls one of the program's functions any number of times.
+    /// A helper that calls one of the program's functions any number of times. The state goes on behind the call, one
+    /// that enters the callback is left for later (`push_callback_call`).
     pub(super) fn call_back(
         &mut self,
         state: &mut State,
         slot: usize,
         prototype: &Prototype,
         arguments: &Arguments,
-    ) -> Step<Next> {
+    ) -> Step<()> {
         let Some(start) = arguments.callback.map(|start| start as usize) else {
-            return Ok(Next::At(slot + 1));
+            return Ok(());
         };
-        // No more calls: the helper returns.
-        let mut returned = state.clone();
-        self.after_call(&mut returned, Value::UNKNOWN);
-        self.postpone(returned, slot + 1, None);
-        // One more call.
-        let mut frame = self.enter(state, slot, start, Purpose::Callback)?;
+        if prototype.name == "bpf_timer_set_callback" {
+            if let Some(map) = arguments.timer_of {
+                self.verify_alone(Alone::Later { start, map });
+            }
+            return Ok(());
+        }
         let context = arguments.callback_context.unwrap_or(Tracked::UNINITIALISED);
-        let number = Tracked {
-            value: Value::UNKNOWN,
-            mark: self.marks.fresh(),
-        };
+        let mut frame = self.enter(state, slot, start, Purpose::Callback)?;
         match prototype.name {
             "bpf_loop" => {
-                frame.registers[1] = number;
+                let rounds = *state.register(Reg::R1);
+                self.need(rounds.mark);
+                let most = rounds.value.range().map_or(u64::MAX, |range| range.u64.1);
+                if u64::from(state.frame().callback_rounds) >= most {
+                    state.frame_mut().callback_rounds = 0;
+                    return Ok(());
+                }
+                frame.registers[1] = Tracked {
+                    value: Value::UNKNOWN,
+                    mark: self.marks.fresh(),
+                };
                 frame.registers[2] = context;
             }
             "bpf_for_each_map_elem" => {
-                let Some(Region::Map(map)) =
-                    state.register(Reg::R1).value.pointer().map(|p| p.region)
-                else {
-                    return Ok(Next::At(slot + 1));
+                let Some(map) = arguments.map else {
+                    return Ok(());
                 };
-                let key_size = self
-                    .input
-                    .maps
-                    .get(map as usize)
-                    .map_or(0, |shape| shape.key_size);
-                for (index, region) in [
-                    (1, Region::Map(map)),
-                    (
-                        2,
-                        Region::Memory {
-                            size: key_size,
-                            writable: false,
-                        },
-                    ),
-                    (3, Region::MapValue(map)),
-                ] {
-                    let mark = self.marks.fresh();
-                    frame.registers[index] = Tracked {
-                        value: Value::Pointer(Pointer::to(region)),
-                        mark,
-                    };
-                }
+                frame.registers[1..4].copy_from_slice(&self.map_callback_parameters(map));
                 frame.registers[4] = context;
             }
             other => {
@@ -200,16 +185,20 @@ impl Walk<'_> {
                 )));
             }
         }
-        self.forget_imprecise_numbers(state);
-        state.frames.push(frame);
-        Ok(Next::At(start))
+        let mut inside = state.clone();
+        inside.frame_mut().callback_rounds += 1;
+        inside.callback_entries += 1;
+        inside.frames.push(frame);
+        self.postpone(inside, start, None);
+        state.frame_mut().callback_rounds = 0;
+        Ok(())
     }
 
     pub(super) fn exit(&mut self, state: &mut State, slot: usize) -> Step<Next> {
-        let returned = self.read(state, Reg::R0, slot)?;
         if state.frames.len() > 1 {
-            return self.return_to_caller(state, slot, returned);
+            return self.return_to_caller(state, slot);
         }
+        let returned = self.read(state, Reg::R0, slot)?;
         if let Some(reference) = state.references.first() {
             return Err(Box::new(
                 Finding::error(
@@ -237,6 +226,10 @@ impl Walk<'_> {
                 "an address would be the program's return value",
             )));
         }
+        if state.frame().purpose == Purpose::Later {
+            self.check_callback_result(slot, &returned, 0)?;
+            return Ok(Next::End);
+        }
         let is_global = state.frame().function != 0;
         if is_global && returned.value.range().is_none() {
             return Err(Box::new(Finding::error(
@@ -248,38 +241,25 @@ impl Walk<'_> {
         Ok(Next::End)
     }
 
-    fn return_to_caller(
-        &mut self,
-        state: &mut State,
-        slot: usize,
-        returned: Tracked,
-    ) -> Step<Next> {
+    fn return_to_caller(&mut self, state: &mut State, slot: usize) -> Step<Next> {
+        let returned = *state.register(Reg::R0);
+        self.marks.read(returned.mark);
         if let Value::Pointer(pointer) = returned.value
-            && pointer.region == Region::Stack(state.depth())
+            && matches!(pointer.region, Region::Stack(_))
         {
             return Err(Box::new(Finding::error(
                 Code::PointerLeak,
                 slot,
-                "a function returns an address in its own frame, which is gone then",
+                "a function returns an address in the stack",
             )));
         }
         let Some(frame) = state.frames.pop() else {
             return Ok(Next::End);
         };
         if frame.purpose == Purpose::Callback {
-            let range = returned.value.range().copied().unwrap_or(Range::UNKNOWN);
-            self.need(returned.mark);
-            if range.u64.1 > 1 {
-                return Err(Box::new(
-                    Finding::error(
-                        Code::ReturnValue,
-                        slot,
-                        "a callback has to return 0 (go on) or 1 (stop)",
-                    )
-                    .knowing(format!("r0 is {}", returned.value)),
-                ));
-            }
+            self.check_callback_result(slot, &returned, 1)?;
             // Back to the call: the helper may call again or return.
+            self.widen(state, frame.call_site, None);
             return Ok(Next::At(frame.call_site));
         }
         let mark = self.marks.same(returned.mark);
@@ -288,5 +268,29 @@ impl Walk<'_> {
         }
         state.set(Reg::R0, returned.value, mark);
         Ok(Next::At(frame.call_site + 1))
+    }
+
+    /// What a callback returns tells the kernel what to do next.
+    fn check_callback_result(&mut self, slot: usize, returned: &Tracked, most: i64) -> Step<()> {
+        self.need(returned.mark);
+        if returned
+            .value
+            .range()
+            .is_some_and(|range| range.s64.0 >= 0 && range.s64.1 <= most)
+        {
+            return Ok(());
+        }
+        Err(Box::new(
+            Finding::error(
+                Code::ReturnValue,
+                slot,
+                if most == 0 {
+                    "this callback has to return 0"
+                } else {
+                    "a callback has to return 0 (go on) or 1 (stop)"
+                },
+            )
+            .knowing(format!("r0 is {}", returned.value)),
+        ))
     }
 }

@@ -54,6 +54,7 @@ impl Tnum {
     }
 
     /// Shift left by a constant below 64.
+    #[must_use]
     pub const fn shl(self, by: u32) -> Self {
         Self {
             value: self.value << by,
@@ -62,6 +63,7 @@ impl Tnum {
     }
 
     /// Logical shift right by a constant below 64.
+    #[must_use]
     pub const fn shr(self, by: u32) -> Self {
         Self {
             value: self.value >> by,
@@ -70,6 +72,7 @@ impl Tnum {
     }
 
     /// Arithmetic shift right by a constant below `bits`, of numbers of `bits` (32 or 64) bits.
+    #[must_use]
     pub const fn sar(self, by: u32, bits: u32) -> Self {
         if bits == 32 {
             Self {
@@ -85,6 +88,7 @@ impl Tnum {
     }
 
     /// Sum, modulo 2^64.
+    #[must_use]
     pub const fn add(self, other: Self) -> Self {
         let masks = self.mask.wrapping_add(other.mask);
         let values = self.value.wrapping_add(other.value);
@@ -98,6 +102,7 @@ impl Tnum {
     }
 
     /// Difference, modulo 2^64.
+    #[must_use]
     pub const fn sub(self, other: Self) -> Self {
         let difference = self.value.wrapping_sub(other.value);
         let alpha = difference.wrapping_add(self.mask);
@@ -110,11 +115,13 @@ impl Tnum {
     }
 
     /// 0 - self.
+    #[must_use]
     pub const fn neg(self) -> Self {
         Self::constant(0).sub(self)
     }
 
     /// Bitwise and.
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         let alpha = self.value | self.mask;
         let beta = other.value | other.mask;
@@ -126,6 +133,7 @@ impl Tnum {
     }
 
     /// Bitwise or.
+    #[must_use]
     pub const fn or(self, other: Self) -> Self {
         let value = self.value | other.value;
         let mask = self.mask | other.mask;
@@ -136,6 +144,7 @@ impl Tnum {
     }
 
     /// Bitwise exclusive or.
+    #[must_use]
     pub const fn xor(self, other: Self) -> Self {
         let value = self.value ^ other.value;
         let mask = self.mask | other.mask;
@@ -146,6 +155,7 @@ impl Tnum {
     }
 
     /// Product, modulo 2^64.
+    #[must_use]
     pub const fn mul(self, other: Self) -> Self {
         let product = self.value.wrapping_mul(other.value);
         let (mut a, mut b) = (self, other);
@@ -169,6 +179,7 @@ impl Tnum {
     }
 
     /// What is in both; meaningful only where they share a member.
+    #[must_use]
     pub const fn intersect(self, other: Self) -> Self {
         let value = self.value | other.value;
         let mask = self.mask & other.mask;
@@ -178,7 +189,14 @@ impl Tnum {
         }
     }
 
+    /// Whether no bit that both know tells them apart.
+    pub const fn overlaps(self, other: Self) -> bool {
+        let known = !self.mask & !other.mask;
+        self.value & known == other.value & known
+    }
+
     /// All members of both, and perhaps more.
+    #[must_use]
     pub const fn union(self, other: Self) -> Self {
         let mask = self.mask | other.mask | (self.value ^ other.value);
         Self {
@@ -188,6 +206,7 @@ impl Tnum {
     }
 
     /// The low `bytes` bytes, zero-extended.
+    #[must_use]
     pub const fn truncate(self, bytes: u32) -> Self {
         if bytes >= 8 {
             return self;
@@ -200,11 +219,13 @@ impl Tnum {
     }
 
     /// The low 32 bits, zero-extended.
+    #[must_use]
     pub const fn low32(self) -> Self {
         self.truncate(4)
     }
 
     /// The high 32 bits in place, low ones 0.
+    #[must_use]
     pub const fn without_low32(self) -> Self {
         Self {
             value: self.value & !0xffff_ffff,
@@ -213,6 +234,7 @@ impl Tnum {
     }
 
     /// The high half of `self` with the low half of `low`.
+    #[must_use]
     pub const fn with_low32(self, low: Self) -> Self {
         self.without_low32().or(low.low32())
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::isa::Width;
+
 use super::marks::Mark;
 use super::range::Range;
 
@@ -22,6 +24,44 @@ impl Tracked {
     };
 }
 
+/// Values of one link came from one number: what a branch says of one holds for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Which link, 0 for none.
+    pub id: u32,
+    /// A constant was added since, once; `None`: it is the number itself.
+    pub added: Option<Added>,
+}
+
+/// A constant that was added to a linked number (`BPF_ADD_CONST64`, `BPF_ADD_CONST32`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Added {
+    /// The constant.
+    pub by: i32,
+    /// Width of the addition.
+    pub width: Width,
+}
+
+impl Link {
+    /// Linked with nothing.
+    pub(super) const NONE: Self = Self { id: 0, added: None };
+
+    /// The number itself of a new link.
+    pub(super) const fn new(id: u32) -> Self {
+        Self { id, added: None }
+    }
+
+    /// Whether it is linked with nothing.
+    pub(super) const fn is_none(self) -> bool {
+        self.id == 0
+    }
+
+    /// The distance from the number.
+    pub(super) fn distance(self) -> i32 {
+        self.added.map_or(0, |added| added.by)
+    }
+}
+
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
@@ -31,8 +71,8 @@ pub(super) enum Value {
     Number {
         /// Which numbers.
         range: Range,
-        /// Registers of one link (not 0) hold the same number: what a branch says of one holds for all.
-        link: u32,
+        /// What other values it is known to equal.
+        link: Link,
     },
     /// An address.
     Pointer(Pointer),
@@ -42,12 +82,15 @@ impl Value {
     /// Any number.
     pub(super) const UNKNOWN: Self = Self::Number {
         range: Range::UNKNOWN,
-        link: 0,
+        link: Link::NONE,
     };
 
     /// A number in `range`.
     pub(super) const fn number(range: Range) -> Self {
-        Self::Number { range, link: 0 }
+        Self::Number {
+            range,
+            link: Link::NONE,
+        }
     }
 
     /// Just this number.
@@ -159,8 +202,30 @@ pub(super) enum Region {
     },
     /// A subprogram, by its first slot.
     Function(u32),
-    /// A kernel object that only helpers and kernel functions take.
-    Kernel,
+    /// An object of the kernel.
+    Kernel(Object),
+}
+
+/// The kernel's objects that programs get addresses of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Object {
+    /// A full socket (`struct bpf_sock`).
+    Socket,
+    /// What all sockets have in common (`struct bpf_sock`, its first fields excepted).
+    SocketCommon,
+    /// A socket of AF_XDP (`struct bpf_xdp_sock`).
+    XdpSocket,
+    /// The running task.
+    Task,
+    /// Something whose type only the kernel's BTF knows.
+    Other,
+}
+
+impl Object {
+    /// Whether a helper takes it as `ARG_PTR_TO_BTF_ID_SOCK_COMMON`.
+    pub(super) const fn is_socket(self) -> bool {
+        matches!(self, Self::Socket | Self::SocketCommon)
+    }
 }
 
 impl fmt::Display for Region {
@@ -175,7 +240,7 @@ impl fmt::Display for Region {
             Self::MapValue(_) => "a map value",
             Self::Memory { .. } => "memory",
             Self::Function(_) => "a function",
-            Self::Kernel => "a kernel object",
+            Self::Kernel(_) => "a kernel object",
         })
     }
 }

@@ -111,7 +111,7 @@ impl Moment<'_> {
                     Region::MapValue(map) => Place::MapValue(map),
                     Region::Memory { .. } => Place::Memory,
                     Region::Function(_) => Place::Function,
-                    Region::Kernel => Place::Kernel,
+                    Region::Kernel(_) => Place::Kernel,
                 },
                 nullable: pointer.nullable,
                 offset: pointer.off,

@@ -1,0 +1,10 @@
+//! Our verifier held to the kernel's: what it refuses as unsafe is never accepted here, and what it accepts is
+//! refused here only for a reason that the report lists.
+//!
+//! The kernel's answer is taken by loading each program on the running kernel.
+
+mod kernel_answer;
+mod objects;
+mod random;
+mod random_program;
+mod report;

@@ -14,7 +14,7 @@ mod instruction;
 mod map;
 mod reason;
 mod size;
-mod stack;
+pub(crate) mod stack;
 mod translate;
 
 use std::collections::HashSet;

@@ -39,7 +39,7 @@ pub(super) fn needed(input: &Input<'_>, used: &HashMap<usize, u32>) -> u32 {
 }
 
 /// Bytes of a function's own frame.
-pub(super) fn frame(input: &Input<'_>, function: &Function, used: &HashMap<usize, u32>) -> u32 {
+pub(crate) fn frame(input: &Input<'_>, function: &Function, used: &HashMap<usize, u32>) -> u32 {
     let mut bytes = used.get(&function.start).copied().unwrap_or(0);
     if function.start != 0 {
         bytes += RETURN_ADDRESS;

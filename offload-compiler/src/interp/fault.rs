@@ -112,6 +112,9 @@ pub enum FaultKind {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Other [`super::Semantics`] say nothing of what happens here.
+    #[error("{0}: what happens cannot be told")]
+    Undefined(&'static str),
     /// The program ended with a ring buffer record neither submitted nor discarded.
     #[error("the program ended with a ring buffer record neither submitted nor discarded")]
     UnreleasedRecord,

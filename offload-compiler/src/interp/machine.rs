@@ -5,6 +5,7 @@ use super::map::{Answer, Map, MapError, MapKind, MapSpec, Update};
 use super::memory::Memory;
 use super::packet::{Buffer, XdpInput};
 use super::run::Run;
+use super::semantics::Semantics;
 use super::world::World;
 use crate::isa::{Code, Reg};
 /// What a read of a register or of stack memory that was never written gives.
@@ -232,6 +233,16 @@ impl Machine {
         input: &XdpInput<'_>,
         world: &mut dyn World,
     ) -> Result<XdpRun, Fault> {
+        self.run_xdp_with(program, input, world, None)
+    }
+
+    pub(super) fn run_xdp_with(
+        &mut self,
+        program: usize,
+        input: &XdpInput<'_>,
+        world: &mut dyn World,
+        semantics: Option<&mut dyn Semantics>,
+    ) -> Result<XdpRun, Fault> {
         let located = |kind| Fault {
             program,
             slot: 0,
@@ -242,7 +253,7 @@ impl Machine {
         let mut run = Run::new(self, world, program);
         run.buffer = Some(buffer);
         run.set(Reg::R1, context);
-        let outcome = run.execute();
+        let outcome = run.execute(semantics);
         let finished = run.finish();
         let Some(buffer) = finished.buffer else {
             unreachable!("the buffer was put in above");
@@ -279,7 +290,7 @@ impl Machine {
         let mut run = Run::new(self, world, program);
         run.set(Reg::R1, Memory::address(cell, 0));
         run.set(Reg::R2, memory.len() as u64);
-        let outcome = run.execute();
+        let outcome = run.execute(None);
         run.finish();
         memory.copy_from_slice(self.memory.bytes(cell));
         self.memory.remove(cell);

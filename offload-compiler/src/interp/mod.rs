@@ -11,6 +11,7 @@
 //! linear (no fragments); `bpf_fib_lookup` and socket lookups find nothing.
 
 pub mod arithmetic;
+mod card;
 mod fault;
 mod frame;
 mod helper;
@@ -20,6 +21,7 @@ mod map;
 mod memory;
 mod packet;
 mod run;
+mod semantics;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -29,4 +31,5 @@ pub use load::{LoadError, Loaded};
 pub use machine::{Event, Limits, Machine, Redirect, Uninitialised, XdpRun};
 pub use map::{MapError, MapKind, MapSpec};
 pub use packet::XdpInput;
+pub use semantics::{Act, At, Semantics};
 pub use world::{Clock, Fixed, World};

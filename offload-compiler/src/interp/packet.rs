@@ -120,6 +120,25 @@ impl Buffer {
         self.data_end - self.data
     }
 
+    /// How far the start was moved.
+    pub(super) fn moved(&self) -> i64 {
+        i64::from(self.data) - i64::from(HEADROOM)
+    }
+
+    /// Moves start and end whatever the kernel would say, where the buffer reaches so far; drops the metadata.
+    pub(super) fn shift(&mut self, memory: &mut Memory, start: i64, end: i64) -> bool {
+        let data = i64::from(self.data) + start;
+        let data_end = i64::from(self.data_end) + end;
+        if data < 0 || data > data_end || data_end > i64::from(self.hard_end) {
+            return false;
+        }
+        self.data = data as u32;
+        self.data_meta = self.data;
+        self.data_end = data_end as u32;
+        self.publish(memory);
+        true
+    }
+
     /// A load from the context: the first three fields read as whole addresses, as after the kernel's
     /// rewriting (`xdp_convert_ctx_access`, net/core/filter.c).
     pub(super) fn load(&self, memory: &Memory, offset: i64, size: u32) -> Result<u64, FaultKind> {

@@ -7,6 +7,7 @@ use super::machine::{Event, Machine, Redirect};
 use super::map::MapKind;
 use super::memory::Memory;
 use super::packet::Buffer;
+use super::semantics::Semantics;
 use super::world::World;
 use crate::isa::{AluOp, AtomicOp, Callee, Imm64, Instruction, Operand, Reg, Size, Width};
 
@@ -84,7 +85,11 @@ impl<'m> Run<'m> {
         }
     }
 
-    pub(super) fn execute(&mut self) -> Result<u64, Fault> {
+    /// Runs to the end, each instruction by `semantics` where there is one.
+    pub(super) fn execute(
+        &mut self,
+        mut semantics: Option<&mut dyn Semantics>,
+    ) -> Result<u64, Fault> {
         let located = |run: &Self, slot, kind| Fault {
             program: run.program,
             slot,
@@ -95,7 +100,11 @@ impl<'m> Run<'m> {
         }
         loop {
             let slot = self.slot;
-            match self.step() {
+            let stepped = match &mut semantics {
+                None => self.step(),
+                Some(semantics) => self.step_by(*semantics),
+            };
+            match stepped {
                 Ok(None) => {}
                 Ok(Some(r0)) => return Ok(r0),
                 Err(kind) => return Err(located(self, slot, kind)),
@@ -145,7 +154,7 @@ impl<'m> Run<'m> {
     }
 
     /// Executes one instruction; `Some(r0)` at the program's end.
-    fn step(&mut self) -> Result<Option<u64>, FaultKind> {
+    pub(super) fn step(&mut self) -> Result<Option<u64>, FaultKind> {
         self.charge(1)?;
         let code = self.machine.programs.get(self.program);
         let Some(instruction) = code.and_then(|code| code.at(self.slot)).copied() else {

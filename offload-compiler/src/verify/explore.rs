@@ -1,7 +1,7 @@
 //! Walks every path of a program, depth first, as the kernel does, and stops where a state is covered by
 //! one that was walked to its end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::isa::{Instruction, Reg};
@@ -37,6 +37,8 @@ pub struct Verdict {
     pub states: usize,
     /// Whether some path reached a slot; of an accepted program, what is not reached is dead code.
     pub reached: Vec<bool>,
+    /// Which ways each branch went: the slots of those that fell through on some path, and were taken on some.
+    pub ways: HashSet<(usize, bool)>,
     /// Bytes of stack that each function uses, by its first slot.
     pub stack: HashMap<usize, u32>,
 }
@@ -148,6 +150,7 @@ pub(super) struct Walk<'a> {
     /// Functions to verify on their own: global ones that are called, and callbacks that run later.
     alone: Vec<Alone>,
     reached: Vec<bool>,
+    ways: HashSet<(usize, bool)>,
     watch: Option<&'a mut dyn Watch>,
     /// The branch that proved so many bytes for packet pointers of an id, for messages.
     pub(super) checks: HashMap<(u32, u32), usize>,
@@ -189,6 +192,7 @@ fn verify_with<'a>(input: &'a Input<'a>, watch: Option<&'a mut dyn Watch>) -> Ve
             .map(|(&function, &bytes)| (function, bytes.max(0) as u32))
             .collect(),
         reached: walk.reached,
+        ways: walk.ways,
     }
 }
 
@@ -210,6 +214,7 @@ impl<'a> Walk<'a> {
             since_checkpoint: (0, 0),
             alone: Vec::new(),
             reached: vec![false; input.code.len()],
+            ways: HashSet::new(),
             watch: None,
             checks: HashMap::new(),
             stack_depth: HashMap::new(),
@@ -344,6 +349,7 @@ impl<'a> Walk<'a> {
 
     /// Notes which way a branch goes on this path.
     pub(super) fn turn(&mut self, slot: usize, taken: bool) {
+        self.ways.insert((slot, taken));
         self.turns = Some(Rc::new(Turn {
             slot,
             taken,
@@ -353,6 +359,7 @@ impl<'a> Walk<'a> {
 
     /// Leaves a path for later.
     pub(super) fn postpone(&mut self, state: State, slot: usize, turn: Option<(usize, bool)>) {
+        self.ways.extend(turn);
         let turns = match turn {
             Some((slot, taken)) => Some(Rc::new(Turn {
                 slot,

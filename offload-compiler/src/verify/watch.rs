@@ -120,6 +120,12 @@ impl Moment<'_> {
         }
     }
 
+    /// Of an address in the packet: what tells apart those whose unknown parts differ.
+    pub fn packet_identity(&self, reg: Reg) -> Option<u32> {
+        let pointer = self.state.register(reg).value.pointer()?;
+        (pointer.region == Region::Packet).then_some(pointer.id)
+    }
+
     /// What is known of a register, in words: "0..=255", "the packet + 14".
     pub fn describe(&self, reg: Reg) -> String {
         format!("{reg} is {}", self.state.register(reg).value)

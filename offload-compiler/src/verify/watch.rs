@@ -147,6 +147,15 @@ impl Moment<'_> {
         Turn::list(self.turns)
     }
 
+    /// The slots of the calls that lead to the frame that runs, outermost first; none for the program itself.
+    pub fn call_sites(&self) -> impl Iterator<Item = usize> {
+        self.state
+            .frames
+            .iter()
+            .skip(1)
+            .map(|frame| frame.call_site)
+    }
+
     /// Depth of the frame that runs, 0 for the program itself.
     pub fn depth(&self) -> u8 {
         self.state.depth()

@@ -1,0 +1,208 @@
+//! What the verifier knows, as far as it may be relied on.
+//!
+//! The verifier leaves a path where a walked one covers it, and looks at a number only where it had to be known. So the
+//! ranges that it saw at an instruction are those of the paths it walked, not of all (the kernel's driver takes them for
+//! all, and generates wrong code). What an address points into, its fixed distance and what of the packet was proved are
+//! compared always: these hold on every path, and no more is used here.
+
+use std::collections::{BTreeSet, HashMap};
+
+use offload_compiler::isa::{Callee, Instruction, Operand, Reg};
+use offload_compiler::verify::verify_watched;
+use offload_compiler::verify::{Finding, Input, Known, Moment, Place, Rules, Verdict, Watch};
+
+/// What a register holds before an instruction, on every path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Kind {
+    /// Nothing that was looked at.
+    #[default]
+    Unseen,
+    /// A number.
+    Number,
+    /// The context.
+    Context,
+    /// The packet. Whether its distance from the packet's start is never negative, and never large.
+    Packet { ahead: bool },
+    /// The packet's end.
+    PacketEnd,
+    /// The stack of the frame with this depth, at a distance from its top where it is the same on all paths.
+    Stack { depth: u8, offset: Option<i32> },
+    /// A map.
+    Map(u32),
+    /// A value of a map.
+    MapValue(u32),
+    /// Other memory, or one thing on one path and another on another.
+    Other,
+}
+
+/// Highest distance from the packet's start that is compared as a distance.
+const FAR: u64 = 1 << 30;
+
+impl Kind {
+    fn of(known: &Known) -> Self {
+        match known {
+            Known::Nothing => Self::Unseen,
+            Known::Number(_) => Self::Number,
+            Known::Address {
+                place,
+                offset,
+                variable,
+                ..
+            } => match *place {
+                Place::Context if known.constant_offset() == Some(0) => Self::Context,
+                Place::Packet => Self::Packet {
+                    ahead: variable.s64.0.saturating_add(i64::from(*offset)) >= 0
+                        && variable.s64.0 >= 0
+                        && variable.u64.1 < FAR,
+                },
+                Place::PacketEnd => Self::PacketEnd,
+                Place::Stack(depth) => Self::Stack {
+                    depth,
+                    offset: known.constant_offset().and_then(|at| at.try_into().ok()),
+                },
+                Place::Map(map) => Self::Map(map),
+                Place::MapValue(map) => Self::MapValue(map),
+                _ => Self::Other,
+            },
+        }
+    }
+
+    fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one,
+            (Self::Unseen, kind) | (kind, Self::Unseen) => kind,
+            (Self::Packet { .. }, Self::Packet { .. }) => Self::Packet { ahead: false },
+            (Self::Stack { depth, .. }, Self::Stack { depth: other, .. }) if depth == other => {
+                Self::Stack {
+                    depth,
+                    offset: None,
+                }
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it is a distance from the packet's start in our code.
+    pub(super) fn is_packet(self) -> bool {
+        matches!(self, Self::Packet { .. } | Self::PacketEnd)
+    }
+}
+
+/// What is known before one instruction, for one chain of calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Fact {
+    /// Of destination and source; of a call, r1 to r5.
+    pub kinds: [Kind; 5],
+    /// Of a load from the packet: how many bytes from where the register points are proved to be there.
+    pub reach: Option<i64>,
+    seen: bool,
+}
+
+/// The facts of a program.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    chains: HashMap<Vec<usize>, usize>,
+    before: HashMap<(usize, usize), Fact>,
+    stored: BTreeSet<(u8, i32)>,
+}
+
+impl Facts {
+    /// The number of a chain of calls.
+    pub(super) fn chain(&self, calls: &[usize]) -> Option<usize> {
+        self.chains.get(calls).copied()
+    }
+
+    /// The words of the stack that are written to: depth of the frame, and distance from its top.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (u8, i32)> {
+        self.stored.iter().copied()
+    }
+
+    /// What is known before the instruction at `slot` when reached through a chain of calls.
+    pub(super) fn at(&self, chain: usize, slot: usize) -> Option<&Fact> {
+        self.before.get(&(chain, slot))
+    }
+}
+
+/// Verifies a program as one that is offloaded, and keeps what holds on all paths.
+pub(super) fn gather(input: &Input<'_>) -> (Verdict, Facts) {
+    let input = &Input {
+        rules: Rules {
+            offloaded: true,
+            ..input.rules
+        },
+        ..input.clone()
+    };
+    let mut facts = Facts::default();
+    let verdict = verify_watched(input, &mut facts);
+    (verdict, facts)
+}
+
+/// The registers whose kinds matter to an instruction.
+fn registers(instruction: &Instruction) -> [Option<Reg>; 5] {
+    let operand = |operand: Operand| match operand {
+        Operand::Reg(reg) => Some(reg),
+        Operand::Imm(_) => None,
+    };
+    let two = |one, other| [Some(one), other, None, None, None];
+    match *instruction {
+        Instruction::Alu { dst, src, .. } => two(dst, operand(src)),
+        Instruction::Negate { dst, .. } | Instruction::Swap { dst, .. } => two(dst, None),
+        Instruction::MoveSigned { dst, src, .. } => two(dst, Some(src)),
+        Instruction::Load { base, .. } => two(base, None),
+        Instruction::Store { base, src, .. } => two(base, operand(src)),
+        Instruction::Atomic { base, src, .. } => two(base, Some(src)),
+        Instruction::Branch { condition, .. } => two(condition.dst, operand(condition.src)),
+        Instruction::Call(Callee::Helper(_)) => {
+            [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5].map(Some)
+        }
+        Instruction::Exit => two(Reg::R0, None),
+        _ => [None; 5],
+    }
+}
+
+impl Watch for Facts {
+    fn before(&mut self, moment: &Moment<'_>) -> Result<(), Box<Finding>> {
+        let chain = if moment.depth() == 0 {
+            Vec::new()
+        } else {
+            moment.call_sites().collect()
+        };
+        let next = self.chains.len();
+        let chain = *self.chains.entry(chain).or_insert(next);
+        let fact = self.before.entry((chain, moment.slot)).or_default();
+        let registers = registers(moment.instruction);
+        for (kind, reg) in fact.kinds.iter_mut().zip(registers) {
+            if let Some(reg) = reg {
+                *kind = kind.join(Kind::of(&moment.register(reg)));
+            }
+        }
+        if let Instruction::Load { base, .. } = *moment.instruction {
+            let reach = match (moment.register(base), moment.proved_reach(base)) {
+                (
+                    Known::Address {
+                        offset, variable, ..
+                    },
+                    Some(reach),
+                ) => Some(reach as i64 - variable.u64.1 as i64 - i64::from(offset)),
+                _ => None,
+            };
+            fact.reach = match (fact.seen, fact.reach, reach) {
+                (false, _, reach) => reach,
+                (true, Some(was), Some(is)) => Some(was.min(is)),
+                (true, ..) => None,
+            };
+        }
+        fact.seen = true;
+        if let Instruction::Store { size, off, .. } = *moment.instruction
+            && let Kind::Stack {
+                depth,
+                offset: Some(offset),
+            } = fact.kinds[0]
+        {
+            let start = offset + i32::from(off);
+            let words = start.div_euclid(4)..=(start + size.bytes() as i32 - 1).div_euclid(4);
+            self.stored.extend(words.map(|word| (depth, 4 * word)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,204 @@
+//! Code for the NFP from eBPF, to the conventions of the kernel driver's code.
+//!
+//! ```text
+//! facts ---> build ---> simplify ---> select ---> allocate ---> emit
+//! verifier   eBPF to    fewer and     machine     registers     words
+//!            values     simpler ones  operations  (check)
+//! ```
+//!
+//! What cannot be translated is refused at an instruction; nothing is guessed.
+
+mod allocate;
+mod arithmetic;
+mod build;
+mod check;
+mod emit;
+mod facts;
+mod fold;
+mod lir;
+mod merge;
+pub mod mir;
+mod select;
+mod simplify;
+
+use offload_compiler::verify::Input;
+
+use crate::isa::Word;
+use crate::isa::reloc::Layout;
+use crate::profile::Profile;
+
+/// How a program is translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Whether time is spent on shorter and faster code.
+    pub optimise: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { optimise: true }
+    }
+}
+
+/// A translated program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The words before relocation.
+    pub words: Vec<Word>,
+    /// The eBPF slot that each word came from; none of entry, exit and the empty words at the end.
+    pub slots: Vec<Option<usize>>,
+    /// Index of the end of the main function.
+    pub out: u16,
+    /// Index of the abort exit.
+    pub abort: u16,
+}
+
+impl Image {
+    /// Where things are when the image is loaded on a card.
+    pub fn layout(&self, profile: &Profile) -> Layout {
+        profile.layout(self.out, self.abort, 0, 0)
+    }
+}
+
+/// Why a program is not translated, and at which slot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("instruction {slot}: {why}")]
+pub struct Unsupported {
+    /// The slot.
+    pub slot: usize,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// What is not translated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The verifier refuses the program.
+    #[error("the verifier refuses the program: {0}")]
+    Verifier(String),
+    /// The verifier did not walk there.
+    #[error("the verifier knows nothing of this path")]
+    Unverified,
+    /// Jumps that make no graph.
+    #[error("control flow: {0}")]
+    ControlFlow(String),
+    /// An instruction that has no translation.
+    #[error("this instruction has no translation")]
+    Instruction,
+    /// A helper that the card does not have or that is not translated.
+    #[error("helper {0} has no translation")]
+    Helper(i32),
+    /// A pointer of one kind on one path and of another kind, or a number, on another.
+    #[error("an address is used as a number, or is not always of the same kind")]
+    MixedPointer,
+    /// A pointer to something that the card does not have.
+    #[error("the card has no memory of this kind")]
+    Pointer,
+    /// A place on the stack that is not always the same.
+    #[error("the place on the stack is not always the same")]
+    StackVariable,
+    /// A context field that is not there.
+    #[error("the context has no field at offset {offset} on the card")]
+    ContextField {
+        /// In bytes.
+        offset: i16,
+    },
+    /// A write to a map's value.
+    #[error("a map's value can only be read or added to")]
+    MapWrite,
+    /// An atomic operation elsewhere than in a map's value.
+    #[error("atomic additions are for map values only")]
+    AtomicPlace,
+    /// A helper's map that is not always the same.
+    #[error("the map is not always the same")]
+    MapUnknown,
+    /// A key or value elsewhere than on the stack.
+    #[error("keys and values have to be at a fixed place on the stack")]
+    ArgumentPlace,
+    /// Flags of an update that are not known.
+    #[error("the flags have to be a number")]
+    Flags,
+    /// An event with a form that is not translated.
+    #[error(
+        "an event's flags and length have to be numbers, its data at most 64 bytes on the stack"
+    )]
+    EventForm,
+    /// A change of the packet by an amount that is not known.
+    #[error("the packet can only be changed by a number")]
+    AdjustVariable,
+    /// A change of the packet that the card may not be able to do.
+    #[error("the packet cannot be changed by {delta} bytes")]
+    AdjustFar {
+        /// In bytes.
+        delta: i32,
+    },
+    /// Too many instructions.
+    #[error("the program is too long")]
+    TooLong,
+    /// More words than the card has room for.
+    #[error("the translation has {words} words, the card has room for {room}")]
+    CodeStore {
+        /// Words of the translation.
+        words: usize,
+        /// Words that fit.
+        room: u32,
+    },
+    /// More values at once than there are registers.
+    #[error("more values are needed at once than the card has registers for")]
+    Registers,
+    /// Keys and values that are larger than what can be reached at once.
+    #[error("key and value together are larger than 64 bytes")]
+    Arguments,
+    /// A mistake of ours: what was made does not pass our own check.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// Translates an XDP program for a card. `input.rules` is used with `offloaded` set.
+///
+/// # Errors
+/// The first instruction that has no translation.
+pub fn compile(
+    input: &Input<'_>,
+    profile: &Profile,
+    options: Options,
+) -> Result<Image, Unsupported> {
+    let (verdict, facts) = facts::gather(input);
+    if let Some(error) = verdict.error() {
+        return Err(Unsupported {
+            slot: error.insn,
+            why: Refusal::Verifier(error.message.clone()),
+        });
+    }
+    let mir = build::build(input, profile, &verdict, &facts)?;
+    let mut outcome = finish(mir.clone(), profile, options.optimise, MERGED_WORDS);
+    // Reading much at once takes transfer registers, and keeping values takes general ones.
+    for (optimise, merge) in [(true, 4), (true, 0), (false, 0)] {
+        match &outcome {
+            Err(error) if error.why == Refusal::Registers && options.optimise => {
+                outcome = finish(mir.clone(), profile, optimise, merge);
+            }
+            _ => break,
+        }
+    }
+    outcome
+}
+
+/// Most words that are read or written at once.
+const MERGED_WORDS: u8 = 16;
+
+fn finish(
+    mut mir: mir::Mir,
+    profile: &Profile,
+    optimise: bool,
+    merge: u8,
+) -> Result<Image, Unsupported> {
+    simplify::simplify(&mut mir, optimise, merge);
+    let mut program = select::select(&mir)?;
+    let places = allocate::allocate(&mut program)?;
+    check::check(&program, &places).map_err(|problem| Unsupported {
+        slot: 0,
+        why: Refusal::Internal(problem),
+    })?;
+    emit::emit(&program, &places, profile)
+}

@@ -1,5 +1,5 @@
 //! Our translations of programs that the driver accepts: all are made, each word is an instruction, and they are shorter
-//! than the driver's. What they do is compared elsewhere.
+//! than the driver's. What they do is compared in `codegen.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;

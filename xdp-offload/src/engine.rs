@@ -1,11 +1,16 @@
-//! What runs a program on packets: the interpreter, or the kernel's test run.
+//! What runs a program on packets: the interpreter, the kernel's test run, or the simulator of an NFP.
 
 use crate::exit::{Exit, Failure};
 use generic_fallback::load::{Binding, Loaded as OnKernel, Loader};
 use kernel::bpf::map::ANY;
 use kernel::bpf::test_run::TestRun;
+use nfp_target::cost::Costs;
+use nfp_target::isa::Word;
+use nfp_target::profile::Profile;
+use nfp_target::sim::{Exits, Image, Thread, Unset};
 use offload_compiler::interp::{Fixed, Limits, Loaded, Machine, Redirect, XdpInput, XdpRun};
 use offload_compiler::object::Object;
+use std::collections::BTreeMap;
 
 /// An engine, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -14,6 +19,8 @@ pub(crate) enum Kind {
     Interp,
     /// The running kernel (`BPF_PROG_TEST_RUN`)
     Kernel,
+    /// A simulated NFP, which runs the words of `--words`; cycles are estimates
+    Nfp,
 }
 
 impl Kind {
@@ -21,6 +28,7 @@ impl Kind {
         match self {
             Self::Interp => "interp",
             Self::Kernel => "kernel",
+            Self::Nfp => "nfp",
         }
     }
 }
@@ -37,6 +45,21 @@ pub(crate) enum Engine<'a> {
     Kernel {
         loaded: Box<OnKernel>,
     },
+    Nfp {
+        name: &'a str,
+        loaded: Box<Loaded>,
+        card: Box<Card>,
+    },
+}
+
+/// A simulated card with a program.
+pub(crate) struct Card {
+    image: Image,
+    profile: Profile,
+    costs: Costs,
+    /// The machine's maps by their numbers in the words.
+    maps: BTreeMap<u32, usize>,
+    world: Fixed,
 }
 
 /// How a run ended.
@@ -46,28 +69,54 @@ pub(crate) struct Ran {
     pub(crate) packet: Vec<u8>,
     /// Where the packet goes, as far as the engine knows.
     pub(crate) redirect: Option<String>,
-    /// What the interpreter executed.
+    /// What the interpreter or the simulator executed.
     pub(crate) instructions: Option<u64>,
+    /// What the simulator estimates.
+    pub(crate) cycles: Option<u64>,
     /// What the kernel took.
     pub(crate) nanoseconds: Option<u64>,
 }
 
 impl<'a> Engine<'a> {
-    /// Loads a program of an object.
+    /// Loads a program of an object; `words` are for the simulator.
     pub(crate) fn load(
         kind: Kind,
         object: &'a Object,
         loader: &'a Loader<'a>,
         program: usize,
+        words: &[Word],
     ) -> Result<Self, Failure> {
         let name = &object.programs[program].name;
+        let on_machine = || {
+            let limits = Limits::default();
+            Machine::load(object, program, limits, |index| loader.link(index)).map_err(|error| {
+                Failure::new(Exit::No, format!("cannot interpret '{name}'")).because(error)
+            })
+        };
         match kind {
+            Kind::Nfp => {
+                let loaded = on_machine()?;
+                let profile = Profile::default();
+                let image = Image::load(words, Exits::find(words), &profile).map_err(|error| {
+                    Failure::new(Exit::Usage, "the words cannot be loaded").because(error)
+                })?;
+                // The driver numbers a program's maps as they are made.
+                let maps = (1..).zip(loaded.maps.values().copied()).collect();
+                let card = Box::new(Card {
+                    image,
+                    profile,
+                    costs: Costs::shipped(),
+                    maps,
+                    world: Fixed::new(0),
+                });
+                Ok(Self::Nfp {
+                    name,
+                    loaded: Box::new(loaded),
+                    card,
+                })
+            }
             Kind::Interp => {
-                let limits = Limits::default();
-                let loaded = Machine::load(object, program, limits, |index| loader.link(index))
-                    .map_err(|error| {
-                        Failure::new(Exit::No, format!("cannot interpret '{name}'")).because(error)
-                    })?;
+                let loaded = on_machine()?;
                 Ok(Self::Interp {
                     object,
                     loader,
@@ -111,7 +160,7 @@ impl<'a> Engine<'a> {
             all
         };
         match self {
-            Self::Interp { loaded, .. } => {
+            Self::Interp { loaded, .. } | Self::Nfp { loaded, .. } => {
                 let Some(&number) = loaded.maps.get(&index) else {
                     return Ok(false);
                 };
@@ -176,6 +225,31 @@ impl<'a> Engine<'a> {
                         .remedy("`xdp-offload check` tells whether the kernel takes the program")
                     })
             }
+            Self::Nfp { name, loaded, card } => {
+                let stack = card.profile.stack_bytes;
+                let ran = Thread::new(
+                    &card.image,
+                    &mut loaded.machine,
+                    &card.maps,
+                    packet,
+                    stack,
+                    Unset::new(0),
+                    &mut card.world,
+                )
+                .and_then(Thread::run)
+                .map_err(|stop| {
+                    Failure::new(Exit::No, format!("'{name}' stops at word {}", stop.at))
+                        .because(stop.kind)
+                })?;
+                Ok(Ran {
+                    verdict: ran.verdict as u32,
+                    packet: ran.packet,
+                    redirect: None,
+                    instructions: Some(ran.figures.words),
+                    cycles: Some(card.costs.cycles(&ran.figures)),
+                    nanoseconds: None,
+                })
+            }
             Self::Kernel { loaded } => {
                 let run = TestRun {
                     data: packet,
@@ -195,6 +269,7 @@ impl<'a> Engine<'a> {
                     packet: ran.data,
                     redirect: None,
                     instructions: None,
+                    cycles: None,
                     nanoseconds: Some(ran.duration.as_nanos() as u64),
                 })
             }
@@ -215,6 +290,7 @@ fn of_interpreter(object: &Object, loaded: &Loaded, ran: XdpRun) -> Ran {
         verdict: ran.verdict(),
         redirect: redirect.filter(|_| ran.verdict() == 4),
         instructions: Some(ran.instructions),
+        cycles: None,
         nanoseconds: None,
         // The kernel's test run shows metadata in front of the packet too.
         packet: [ran.metadata, ran.packet].concat(),

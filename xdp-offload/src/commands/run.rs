@@ -9,6 +9,7 @@ use crate::value::Shape;
 use crate::{output, render};
 use generic_fallback::load::Loader;
 use kernel::bpf::test_run::verdict_name;
+use nfp_target::isa::Word;
 use offload_compiler::object::Object;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ use std::path::{Path, PathBuf};
     Examples:\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap --map rules=rules.json --out passed.pcap\n  \
-    xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,kernel"
+    xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,kernel\n  \
+    xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,nfp --words filter.nfp"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -40,6 +42,11 @@ pub struct Args {
     /// Run both engines and stop at the first packet that they disagree about
     #[arg(long, value_name = "A,B", conflicts_with = "engine")]
     compare: Option<Pair>,
+
+    /// The words that the engine nfp runs instead of the program. Maps have numbers from 1, in the object's order of
+    /// those that the program uses
+    #[arg(long, value_name = "FILE")]
+    words: Option<PathBuf>,
 
     /// Fill a map before the first packet
     #[arg(long, value_name = "NAME=FILE")]
@@ -79,9 +86,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         None => vec![args.engine],
         Some(Pair(first, second)) => vec![first, second],
     };
+    let words = words(args, &kinds)?;
     let mut engines = Vec::with_capacity(kinds.len());
     for &kind in &kinds {
-        engines.push(Engine::load(kind, &object, &loader, program)?);
+        engines.push(Engine::load(kind, &object, &loader, program, &words)?);
     }
     for assignment in &args.map {
         fill(&object, assignment, &mut engines)?;
@@ -119,6 +127,27 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The words for the engine that runs words.
+fn words(args: &Args, kinds: &[Kind]) -> Result<Vec<Word>, Failure> {
+    match (&args.words, kinds.contains(&Kind::Nfp)) {
+        (None, false) => Ok(Vec::new()),
+        (None, true) => Err(Failure::new(Exit::Usage, "the engine nfp needs words")
+            .remedy("name a file with --words")),
+        (Some(_), false) => Err(Failure::new(Exit::Usage, "only the engine nfp runs words")
+            .remedy("add --engine nfp, or --compare interp,nfp")),
+        (Some(file), true) => {
+            let failure = || {
+                Failure::new(
+                    Exit::Usage,
+                    format!("cannot read words of {}", file.display()),
+                )
+            };
+            let text = fs::read_to_string(file).map_err(|error| failure().because(error))?;
+            nfp_target::words::read(&text).map_err(|error| failure().because(error))
+        }
+    }
+}
+
 /// Runs all engines on a packet: they have to agree.
 fn run_on(
     engines: &mut [Engine<'_>],
@@ -145,7 +174,11 @@ fn run_on(
             format!("packet {number}: {one} and {other} do not do the same"),
         )
         .because(difference)
-        .remedy("programs that ask for time, random numbers or the CPU may differ; else it is a bug of ours"));
+        .remedy(if kinds.contains(&Kind::Nfp) {
+            "the words may be another program's, or what the driver translates wrongly; else it is a bug of ours"
+        } else {
+            "programs that ask for time, random numbers or the CPU may differ; else it is a bug of ours"
+        }));
     }
     Ok(all.swap_remove(0))
 }
@@ -186,6 +219,7 @@ fn describe(number: usize, packet: &Packet, ran: &Ran) -> PacketReport {
         changed: packet.bytes != ran.packet,
         redirect: ran.redirect.clone(),
         instructions: ran.instructions,
+        cycles: ran.cycles,
         nanoseconds: ran.nanoseconds,
     }
 }

@@ -12,7 +12,7 @@ pub struct Report {
     pub schema: &'static str,
     /// The program's name.
     pub program: String,
-    /// What ran it: "interp", "kernel"; two that were compared and did the same.
+    /// What ran it: "interp", "kernel", "nfp"; two that were compared and did the same.
     pub engines: Vec<&'static str>,
     /// The packets, in the order of the file.
     pub packets: Vec<Packet>,
@@ -37,8 +37,10 @@ pub struct Packet {
     pub changed: bool,
     /// Where a redirected packet goes: "interface 3" or "MAP[KEY]"; null where the engine does not tell.
     pub redirect: Option<String>,
-    /// Instructions executed, by the interpreter.
+    /// Instructions executed, by the interpreter; words, by the simulated NFP.
     pub instructions: Option<u64>,
+    /// Cycles of a microengine, as the simulated NFP estimates: no card was measured.
+    pub cycles: Option<u64>,
     /// Time taken, by the kernel.
     pub nanoseconds: Option<u64>,
 }

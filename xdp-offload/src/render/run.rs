@@ -41,6 +41,9 @@ fn line(packet: &Packet) -> String {
         let _ = write!(out, ", to {redirect}");
     }
     let cost = match (packet.instructions, packet.nanoseconds) {
+        (Some(words), _) if let Some(cycles) = packet.cycles => {
+            format!("{words} words, about {cycles} cycles")
+        }
         (Some(instructions), _) => format!("{instructions} instructions"),
         (None, Some(nanoseconds)) => format!("{nanoseconds} ns"),
         (None, None) => String::new(),
@@ -64,6 +67,7 @@ mod tests {
             changed: true,
             redirect: Some("ports[7]".to_owned()),
             instructions: Some(31),
+            cycles: None,
             nanoseconds: None,
         };
         assert_eq!(

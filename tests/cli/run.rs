@@ -180,3 +180,31 @@ fn plain_instructions_are_read_with_raw() {
         "{stderr}"
     );
 }
+
+#[test]
+fn words_run_on_a_simulated_nfp_and_are_held_to_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets = capture(folder.path(), &[udp(53), udp(80)]);
+    let words = workspace().join("tests/golden/nfp/drop.words");
+    let run = |object: &str, engine: &[&str]| {
+        let object = corpus(object);
+        let start = ["run", text(&object), "--packets", text(&packets)];
+        tool("xdp-offload", start.iter().chain(engine))
+    };
+    let given = ["--engine", "nfp", "--json", "--words", text(&words)];
+    let report: Value =
+        serde_json::from_str(&run("drop", &given).expect_code(code::DONE).stdout).unwrap();
+    assert_eq!(report["verdicts"], json!({"XDP_DROP": 2}));
+    // Fifteen words and two empty slots.
+    assert_eq!(report["packets"][0]["instructions"], 15);
+    assert_eq!(report["packets"][0]["cycles"], 17);
+
+    let compared = ["--compare", "interp,nfp", "--words", text(&words)];
+    run("drop", &compared).expect_code(code::DONE);
+    let other = run("pass", &compared);
+    let other = &other.expect_code(code::NO).stderr;
+    assert!(other.contains("XDP_PASS and XDP_DROP"), "{other}");
+    let none = run("drop", &["--engine", "nfp"]);
+    let none = &none.expect_code(code::USAGE).stderr;
+    assert!(none.contains("--words"), "{none}");
+}

@@ -1,6 +1,7 @@
 //! The corpus on both machines: objects as clang made them, packets as networks carry them.
 
 use std::collections::BTreeMap;
+use tests::Random;
 
 use generic_fallback::load::{Binding, Loaded as OnKernel, Loader};
 use kernel::bpf::map::ANY;
@@ -10,7 +11,6 @@ use offload_compiler::object::{Object, ProgramKind};
 
 use crate::compare::{Contents, contents, differing, same_contents};
 use crate::packets::packet;
-use crate::random::Random;
 
 /// Runs of each program.
 const PACKETS: u64 = 1_000;

@@ -5,10 +5,9 @@
 //! fp-64. At the end all of them go into map 0, so that a difference anywhere shows.
 
 use std::fmt::Write as _;
+use tests::Random;
 
 use offload_compiler::interp::{MapKind, MapSpec};
-
-use crate::random::Random;
 
 const fn map(
     kind: MapKind,

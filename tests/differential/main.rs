@@ -7,11 +7,10 @@ mod compare;
 mod corpus;
 mod generate;
 mod packets;
-mod random;
 
 use compare::{Maps, Twins};
 use offload_compiler::isa::assemble;
-use random::Random;
+use tests::Random;
 
 /// Programs of the random test: with the packets of each, and about 2 % refused, 200,000 pairs.
 const PROGRAMS: u64 = 4_100;

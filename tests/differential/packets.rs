@@ -1,8 +1,7 @@
 //! Packets: real ones of every common kind, and short ones.
 
 use etherparse::PacketBuilder;
-
-use crate::random::Random;
+use tests::Random;
 
 /// A packet of at least an Ethernet header.
 pub(crate) fn packet(random: &mut Random) -> Vec<u8> {

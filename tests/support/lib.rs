@@ -8,7 +8,9 @@ mod bpffs;
 mod cable;
 mod golden;
 pub mod netns;
+pub mod nfpsim;
 mod output;
+mod random;
 pub mod skip;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ pub use cable::{Cable, FAR_ADDRESS, NEAR_ADDRESS};
 pub use golden::golden;
 pub use netns::Netns;
 pub use output::{Failed, Output};
+pub use random::Random;
 pub use skip::{require, require_command, require_root};
 
 /// The workspace's folder.

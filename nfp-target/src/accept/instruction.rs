@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use offload_compiler::isa::{AluOp, Instruction, Operand, Reg, Width, functions};
 use offload_compiler::verify::{Finding, Input, Known, Moment, Place, Watch};
 
+use super::map::PERF_EVENT_ARRAY;
 use super::translate::supported;
-use super::{PointerKind, Reason, Refusal, Subject};
+use super::{Overrun, PointerKind, Reason, Refusal, Subject};
 use crate::profile::Profile;
 
 const MAP_LOOKUP: i32 = 1;
@@ -283,10 +284,19 @@ impl<'a> Driver<'a> {
         let Some(place) = known.constant_offset() else {
             return Err(Reason::MapOffsetVariable);
         };
-        // An access before or after the value is for the verifier to refuse.
-        let Ok(first) = u32::try_from(place + i64::from(off)) else {
-            return Ok(());
-        };
+        // As in C: unsigned numbers, whose sum may overflow.
+        let first = (place + i64::from(off)) as u32;
+        let value_size = self
+            .input
+            .maps
+            .get(map as usize)
+            .map_or(0, |shape| shape.value_size);
+        if first.wrapping_add(size) > value_size {
+            return Err(Reason::MapBounds);
+        }
+        if first > value_size {
+            return Err(Reason::DriverOverrun(Overrun::MapValue));
+        }
         let words = self.words_of(map);
         let mut offset = first;
         while offset < first.saturating_add(size) {
@@ -462,18 +472,18 @@ impl<'a> Driver<'a> {
         else {
             return Ok(());
         };
-        let size = self
-            .input
-            .maps
-            .get(map as usize)
-            .map_or(0, |shape| shape.value_size);
+        let shape = self.input.maps.get(map as usize);
+        if shape.is_some_and(|shape| shape.kind == PERF_EVENT_ARRAY) {
+            return Err(Reason::DriverOverrun(Overrun::HostMap));
+        }
+        let size = shape.map_or(0, |shape| shape.value_size);
         let words = self.words_of(map);
         for byte in 0..size {
             let place = start + i64::from(byte);
-            // What lies outside of the stack is for the verifier to refuse.
-            let Ok(offset) = i32::try_from(place) else {
-                return Ok(());
-            };
+            let offset = i32::try_from(place)
+                .ok()
+                .filter(|&offset| offset < 0 && offset >= -moment.stack_bytes(depth))
+                .ok_or(Reason::DriverOverrun(Overrun::UpdateValue))?;
             if moment.is_zero_byte(depth, offset) {
                 continue;
             }

@@ -7,8 +7,15 @@ use offload_compiler::verify::{Input, MapShape};
 use super::{Reason, Refusal, Subject};
 use crate::profile::{MapType, Maps};
 
+/// `BPF_MAP_TYPE_HASH`
+const HASH: u32 = 1;
+/// `BPF_MAP_TYPE_ARRAY`
+const ARRAY: u32 = 2;
+/// `BPF_F_RDONLY` and `BPF_F_WRONLY`: what user space may do, of which no map keeps note
+/// (`bpf_map_flags_retain_permanent`).
+const USER_SPACE_FLAGS: u32 = 1 << 3 | 1 << 4;
 /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`: stays on the host (`bpf_map_offload_neutral`).
-const PERF_EVENT_ARRAY: u32 = 4;
+pub(super) const PERF_EVENT_ARRAY: u32 = 4;
 
 /// The first reason of each map that the program uses, made one after the other.
 pub(super) fn refusals(input: &Input<'_>, card: &Maps) -> Vec<Refusal> {
@@ -24,10 +31,12 @@ pub(super) fn refusals(input: &Input<'_>, card: &Maps) -> Vec<Refusal> {
         if !used.contains(&(index as u32)) {
             continue;
         }
-        let reason = if map.kind == PERF_EVENT_ARRAY {
-            (map.key_size != 4 || map.value_size != 4).then(|| Reason::MapSizes {
+        let reason = if !has_sizes(map) {
+            Some(Reason::MapSizes {
                 map: map.name.clone(),
             })
+        } else if map.kind == PERF_EVENT_ARRAY {
+            None
         } else {
             one(map, card, count, elements)
         };
@@ -45,10 +54,25 @@ pub(super) fn refusals(input: &Input<'_>, card: &Maps) -> Vec<Refusal> {
     refusals
 }
 
+/// What the kernel asks of a map before anything else (`array_map_alloc_check`, `fd_array_map_alloc_check`,
+/// `htab_map_alloc_check`).
+fn has_sizes(map: &MapShape) -> bool {
+    let key = match map.kind {
+        HASH => map.key_size != 0,
+        ARRAY | PERF_EVENT_ARRAY => map.key_size == 4,
+        _ => return true,
+    };
+    let value = match map.kind {
+        PERF_EVENT_ARRAY => map.value_size == 4,
+        _ => map.value_size != 0,
+    };
+    key && value && map.max_entries != 0
+}
+
 fn one(map: &MapShape, card: &Maps, count: u32, elements: u32) -> Option<Reason> {
     let kind = match map.kind {
-        1 => Some(MapType::Hash),
-        2 => Some(MapType::Array),
+        HASH => Some(MapType::Hash),
+        ARRAY => Some(MapType::Array),
         _ => None,
     };
     let name = || map.name.clone();
@@ -62,7 +86,7 @@ fn one(map: &MapShape, card: &Maps, count: u32, elements: u32) -> Option<Reason>
     if card.types.is_empty() {
         return Some(Reason::NoMaps { map: name() });
     }
-    if map.flags != 0 {
+    if map.flags & !USER_SPACE_FLAGS != 0 {
         return Some(Reason::MapFlags {
             map: name(),
             flags: map.flags,

@@ -22,7 +22,7 @@ use std::collections::HashSet;
 use offload_compiler::isa::{Callee, Instruction};
 use offload_compiler::verify::{Code, Finding, Input, Rules, Severity, Verdict, verify_watched};
 
-pub use reason::{PointerKind, Reason, Stage, Untranslatable};
+pub use reason::{Overrun, PointerKind, Reason, Stage, Untranslatable};
 
 use crate::profile::Profile;
 

@@ -64,6 +64,11 @@ pub enum Reason {
     },
     /// A map value at a place that is not known.
     MapOffsetVariable,
+    /// A place after the end of a map value.
+    MapBounds,
+    /// The driver itself reads what is no longer its memory, as it looks at this before the verifier does. What it
+    /// decides is chance, and the host may crash.
+    DriverOverrun(Overrun),
     /// A store to a map value.
     MapWrite { map: Option<u32> },
     /// Memory of a kind that the card cannot reach.
@@ -125,6 +130,17 @@ pub enum Untranslatable {
     CallerStack,
     /// Anything else.
     Other,
+}
+
+/// What makes the driver read outside of its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Overrun {
+    /// `bpf_map_update_elem` on a map that stays on the host.
+    HostMap,
+    /// `bpf_map_update_elem` with a value that lies partly above the stack, or below what was used of it so far.
+    UpdateValue,
+    /// An access that begins before a map value and ends in it.
+    MapValue,
 }
 
 /// Where a program is refused.
@@ -260,6 +276,8 @@ impl fmt::Display for Reason {
                 write!(f, "map value use type conflict {was} vs {is} off: {offset}")
             }
             Self::MapOffsetVariable => f.write_str("map value offset is variable"),
+            Self::MapBounds => f.write_str("map value access out-of-bounds"),
+            Self::DriverOverrun(_) => f.write_str("(no text: it reads outside of its memory)"),
             Self::MapWrite { .. } => f.write_str("map writes not supported"),
             Self::Pointer { kind } => write!(f, "unsupported ptr type: {kind}"),
             Self::PointerChanged { was, is } => {
@@ -363,8 +381,8 @@ impl Reason {
             ),
             Self::MapSizes { map } => (
                 Code::OffloadMap,
-                format!("map {map}: keys and values of a perf event array have four bytes"),
-                "use __u32 for key and value",
+                format!("the kernel makes no map like {map}: key, value and max_entries are more than 0, an array's key has four bytes, a perf event array's value too"),
+                "give the map a key and a value of the right size, and max_entries",
             ),
             Self::MapKind { map } => (
                 Code::OffloadMap,
@@ -470,6 +488,25 @@ impl Reason {
                 Code::OffloadMapAccess,
                 format!("the word at byte {offset} of the map value is {} and {}", use_words(was), use_words(is)),
                 "a word that is counted atomically has another byte order on the card: read it from user space only, or count elsewhere",
+            ),
+            Self::MapBounds => (
+                Code::OffloadMapAccess,
+                "the access is outside of the map value".to_owned(),
+                "stay within the value's size",
+            ),
+            Self::DriverOverrun(overrun) => (
+                Code::OffloadMapAccess,
+                match overrun {
+                    Overrun::HostMap => "the map stays on the host, and the driver takes it for one of the card's: it reads outside of its memory, and the host may crash",
+                    Overrun::UpdateValue => "part of the value to write is outside of the stack that was used so far: the driver reads outside of its memory there, and the host may crash",
+                    Overrun::MapValue => "the access begins before the map value: the driver writes outside of its memory there, and the host may crash",
+                }
+                .to_owned(),
+                match overrun {
+                    Overrun::HostMap => "only user space can change a perf event array",
+                    Overrun::UpdateValue => "set all bytes of the value, as the map's value_size has it, before the call",
+                    Overrun::MapValue => "stay within the value's size",
+                },
             ),
             Self::MapOffsetVariable => (
                 Code::OffloadMapAccess,

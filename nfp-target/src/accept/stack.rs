@@ -40,7 +40,12 @@ pub(super) fn needed(input: &Input<'_>, used: &HashMap<usize, u32>) -> u32 {
 
 /// Bytes of a function's own frame.
 pub(crate) fn frame(input: &Input<'_>, function: &Function, used: &HashMap<usize, u32>) -> u32 {
-    let mut bytes = used.get(&function.start).copied().unwrap_or(0);
+    // The kernel counts whole slots (`grow_stack_state`).
+    let mut bytes = used
+        .get(&function.start)
+        .copied()
+        .unwrap_or(0)
+        .next_multiple_of(8);
     if function.start != 0 {
         bytes += RETURN_ADDRESS;
         if saves_registers(input, function) {

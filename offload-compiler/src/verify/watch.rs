@@ -8,7 +8,7 @@ use crate::isa::{Instruction, Reg};
 use super::explore::Turn;
 use super::finding::Finding;
 use super::range::Range;
-use super::state::{Byte, State, byte_index};
+use super::state::{Byte, SLOT, State, byte_index};
 use super::value::{Proved, Region, Value};
 
 /// Something that is asked before each instruction of each path.
@@ -159,6 +159,13 @@ impl Moment<'_> {
     /// Depth of the frame that runs, 0 for the program itself.
     pub fn depth(&self) -> u8 {
         self.state.depth()
+    }
+
+    /// Bytes of the stack of the frame at `depth` that this path has written to so far, counted from the top and in
+    /// whole slots: what the kernel keeps a state of.
+    pub fn stack_bytes(&self, depth: u8) -> i32 {
+        let frame = self.state.frames.get(usize::from(depth));
+        frame.map_or(0, |frame| (frame.stack.len() * SLOT) as i32)
     }
 
     /// Whether a byte of the stack of the frame at `depth` is known to be 0 other than as part of a saved register

@@ -1,0 +1,56 @@
+//! Our judgement of a program without names, sections and BTF: its subprograms are where calls lead.
+
+use std::collections::{BTreeSet, HashMap};
+
+use nfp_target::accept::Judgement;
+use nfp_target::profile::Profile;
+use offload_compiler::isa::{Callee, Code, Imm64, Instruction};
+use offload_compiler::verify::{Function, Hook, Input, MapReference, Rules};
+use tests::nfpsim::Program;
+
+/// What we say of it; none where it does not decode, which the kernel refuses before it asks the driver.
+pub(crate) fn judge(program: &Program, profile: &Profile) -> Option<Judgement> {
+    let code = Code::decode(&program.code).ok()?;
+    let mut starts = BTreeSet::from([0]);
+    let mut map_at = HashMap::new();
+    for (slot, instruction) in code.iter() {
+        match instruction {
+            Instruction::Call(Callee::Local(distance)) => {
+                starts.insert(slot.checked_add_signed(*distance as isize + 1)?);
+            }
+            Instruction::LoadImm64 {
+                value: Imm64::MapFd(map),
+                ..
+            } => {
+                let map = *map as u32;
+                let value_offset = None;
+                map_at.insert(slot, MapReference { map, value_offset });
+            }
+            _ => {}
+        }
+    }
+    let ends = starts.iter().copied().skip(1).chain([code.len()]);
+    let functions: Vec<Function> = starts
+        .iter()
+        .zip(ends)
+        .map(|(&start, end)| Function {
+            name: String::new(),
+            start,
+            len: end - start,
+            global: None,
+        })
+        .collect();
+    let input = Input {
+        code: &code,
+        maps: &program.maps,
+        map_at: &map_at,
+        functions: &functions,
+        hook: Hook::Interface,
+        // Linux 6.12 does not know yet which elements an array has.
+        rules: Rules {
+            known_lookups: false,
+            ..Rules::default()
+        },
+    };
+    Some(nfp_target::accept::judge(&input, profile))
+}

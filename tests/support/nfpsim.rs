@@ -1,0 +1,394 @@
+//! The kernel's own NFP driver, asked: `hw-matrix/lab/nfpsim/README.md`.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nfp_target::profile::{MapType, Profile};
+use offload_compiler::isa::Insn;
+use offload_compiler::verify::MapShape;
+
+use crate::{Failed, Output, workspace};
+
+/// A program for the driver. Its maps stand in `ld_imm64` by their number.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its name, on one line and without tabs.
+    pub id: String,
+    /// Its maps. Type, sizes and flags count.
+    pub maps: Vec<MapShape>,
+    /// Its instructions.
+    pub code: Vec<Insn>,
+}
+
+/// What came of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// The map that could not be created, by its number. The program was not loaded then.
+    pub map: Option<usize>,
+    /// Whether the program was loaded.
+    pub loaded: bool,
+    /// The verifier's log, with the driver's words in it.
+    pub log: String,
+    /// What the kernel printed meanwhile.
+    pub kernel: String,
+    /// Of a loaded program, whether it could be attached.
+    pub attached: bool,
+    /// Loading it crashed the kernel; nothing else is known.
+    pub crashed: bool,
+}
+
+/// A kernel with the driver, built.
+#[derive(Debug, Clone)]
+pub struct Simulator {
+    folder: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    /// The simulator could not be built: what is missing, in the script's words.
+    #[error("{0}")]
+    Build(#[from] Failed),
+    /// A file of the exchange could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The machine did not end as it should.
+    #[error("the machine {how}\n{console}")]
+    Machine {
+        /// How it ended.
+        how: String,
+        /// The end of what it printed.
+        console: String,
+    },
+    /// The loader wrote something else than agreed.
+    #[error("profile {profile}: not what the loader writes: {near}")]
+    Record {
+        /// The profile.
+        profile: String,
+        /// Where it went wrong.
+        near: String,
+    },
+}
+
+/// A machine boots in some seconds and loads a program in some milliseconds, on a busy host in more.
+const BOOT: Duration = Duration::from_secs(120);
+const PROGRAM: Duration = Duration::from_millis(100);
+
+impl Simulator {
+    /// Builds it unless that was done, in less than two minutes.
+    ///
+    /// # Errors
+    /// It cannot be built here. Missing packages are installed only with `install` and as root.
+    pub fn build(install: bool) -> Result<Self, SimulatorError> {
+        let mut command = Command::new(workspace().join("hw-matrix/lab/nfpsim/build.sh"));
+        if !install {
+            command.arg("--no-install");
+        }
+        let output = Output::of(&mut command)?.ok()?;
+        let folder = output.stdout.lines().last().unwrap_or_default();
+        Ok(Self {
+            folder: folder.into(),
+        })
+    }
+
+    /// The kernel's release: "6.12.117+deb12".
+    pub fn kernel(&self) -> String {
+        let text = fs::read_to_string(self.folder.join("KERNEL")).unwrap_or_default();
+        text.trim_end().to_owned()
+    }
+
+    /// Loads each program on a card of each profile: an answer for each program, profile by profile.
+    ///
+    /// # Errors
+    /// The machine or the exchange with it failed; what the driver refuses is an answer.
+    pub fn ask(
+        &self,
+        programs: &[Program],
+        profiles: &[Profile],
+    ) -> Result<Vec<Vec<Answer>>, SimulatorError> {
+        let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = profiles.len().div_ceil(at_a_time).max(1);
+        let shares = std::thread::scope(|scope| {
+            let machines: Vec<_> = profiles
+                .chunks(share)
+                .map(|profiles| {
+                    scope.spawn(|| {
+                        let ask = |profile| self.ask_profile(programs, profile);
+                        profiles.iter().map(ask).collect::<Result<Vec<_>, _>>()
+                    })
+                })
+                .collect();
+            machines
+                .into_iter()
+                .map(|machine| machine.join().expect("the thread does not panic"))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        Ok(shares?.into_iter().flatten().collect())
+    }
+
+    /// One after the other, with a new machine wherever a program crashed the last.
+    fn ask_profile(
+        &self,
+        programs: &[Program],
+        profile: &Profile,
+    ) -> Result<Vec<Answer>, SimulatorError> {
+        let mut answers = Vec::with_capacity(programs.len());
+        while answers.len() < programs.len() {
+            let rest = &programs[answers.len()..];
+            let folder = tempfile::tempdir().map_err(at(Path::new("a temporary folder")))?;
+            let folder = folder.path();
+            let write = |name: &str, text: String| {
+                let path = folder.join(name);
+                fs::write(&path, text).map_err(at(&path))
+            };
+            write("list", list(rest))?;
+            write("run.sh", script(profile))?;
+            Machine::boot(&self.folder, folder)?.wait(BOOT + PROGRAM * rest.len() as u32)?;
+            let out = fs::read(folder.join("out")).unwrap_or_default();
+            let new = read_answers(&out, rest).map_err(|near| SimulatorError::Record {
+                profile: profile.name.clone(),
+                near,
+            })?;
+            if new.is_empty() {
+                return Err(Machine::failed("answered nothing", folder));
+            }
+            answers.extend(new);
+        }
+        Ok(answers)
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> SimulatorError {
+    let path = path.to_owned();
+    move |source| SimulatorError::File { path, source }
+}
+
+/// The loader's list: a line a program.
+fn list(programs: &[Program]) -> String {
+    let mut text = String::new();
+    for program in programs {
+        let _ = write!(text, "{}\t", program.id);
+        for map in &program.maps {
+            let _ = write!(
+                text,
+                "{} {} {} {} {};",
+                map.kind, map.key_size, map.value_size, map.max_entries, map.flags
+            );
+        }
+        text.push('\t');
+        for byte in Insn::write_all(&program.code) {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// What the machine runs.
+fn script(profile: &Profile) -> String {
+    format!(
+        "insmod /m/nfpsim.ko {} && loader /w/list /w/out\n",
+        parameters(profile)
+    )
+}
+
+/// The module's parameters for a profile.
+fn parameters(profile: &Profile) -> String {
+    let Profile {
+        name: _,
+        source: _,
+        abi,
+        code_words,
+        stack_bytes,
+        packet_bytes,
+        start,
+        next_packet,
+        adjust_tail,
+        random,
+        queue_select,
+        adjust_head,
+        helpers,
+        maps,
+    } = profile;
+    let kinds = maps.types.iter().fold(0, |kinds, kind| {
+        kinds
+            | match kind {
+                MapType::Hash => 1 << 1,
+                MapType::Array => 1 << 2,
+            }
+    });
+    let number = u64::from;
+    let flag = |flag: bool| u64::from(flag);
+    [
+        ("abi", number((*abi).into())),
+        ("max_len", number(*code_words)),
+        ("stack_chunks", number(stack_bytes / 64)),
+        ("inl_mtu", number((packet_bytes + 32) / 64)),
+        ("start_off", u64::from(*start)),
+        ("tgt_done", u64::from(*next_packet)),
+        ("adjust_tail", flag(*adjust_tail)),
+        ("prandom", flag(*random)),
+        ("qsel", flag(*queue_select)),
+        ("ah_flags", flag(adjust_head.no_metadata)),
+        ("ah_min", u64::from(adjust_head.lowest)),
+        (
+            "ah_max",
+            u64::from(adjust_head.highest) * flag(adjust_head.supported),
+        ),
+        ("ah_sub", number(adjust_head.sure_front)),
+        ("ah_add", number(adjust_head.sure_back)),
+        ("fn_lookup", u64::from(helpers.map_lookup)),
+        ("fn_update", u64::from(helpers.map_update)),
+        ("fn_delete", u64::from(helpers.map_delete)),
+        ("fn_event", u64::from(helpers.perf_event_output)),
+        ("map_types", kinds),
+        ("max_maps", number(maps.count)),
+        ("max_elems", number(maps.elements)),
+        ("max_key_sz", number(maps.key_bytes)),
+        ("max_val_sz", number(maps.value_bytes)),
+        ("max_elem_sz", number(maps.element_bytes)),
+    ]
+    .map(|(name, value)| format!("{name}={value}"))
+    .join(" ")
+}
+
+/// A virtual machine; ended with the value.
+struct Machine {
+    qemu: Child,
+    shared: PathBuf,
+}
+
+impl Machine {
+    fn boot(built: &Path, shared: &Path) -> Result<Self, SimulatorError> {
+        let console = fs::File::create(shared.join("console")).map_err(at(shared))?;
+        let qemu = Command::new("qemu-system-x86_64")
+            .args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults"])
+            .args(["-no-reboot", "-display", "none", "-serial", "stdio"])
+            .args([
+                "-append",
+                "console=ttyS0 quiet oops=panic panic=-1 mitigations=off",
+            ])
+            .arg("-kernel")
+            .arg(built.join("vmlinuz"))
+            .arg("-initrd")
+            .arg(built.join("initrd"))
+            .arg("-fsdev")
+            .arg(format!(
+                "local,id=w,path={},security_model=none",
+                shared.display()
+            ))
+            .args(["-device", "virtio-9p-pci,fsdev=w,mount_tag=w"])
+            .stdin(Stdio::null())
+            .stderr(console.try_clone().map_err(at(shared))?)
+            .stdout(console)
+            .spawn()
+            .map_err(at(Path::new("qemu-system-x86_64")))?;
+        Ok(Self {
+            qemu,
+            shared: shared.to_owned(),
+        })
+    }
+
+    fn wait(mut self, limit: Duration) -> Result<(), SimulatorError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.qemu.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    return Err(Self::failed(&format!("ended with {status}"), &self.shared));
+                }
+                Ok(None) if Instant::now() > deadline => {
+                    let seconds = limit.as_secs();
+                    let how = format!("was still running after {seconds} s");
+                    return Err(Self::failed(&how, &self.shared));
+                }
+                Ok(None) => std::thread::sleep(Duration::from_millis(100)),
+                Err(source) => return Err(at(Path::new("qemu-system-x86_64"))(source)),
+            }
+        }
+    }
+
+    fn failed(how: &str, shared: &Path) -> SimulatorError {
+        let console = fs::read(shared.join("console")).unwrap_or_default();
+        let end = &console[console.len().saturating_sub(2000)..];
+        SimulatorError::Machine {
+            how: how.to_owned(),
+            console: String::from_utf8_lossy(end).into_owned(),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// Reads the loader's records, one a program and in their order, up to one that crashed the kernel.
+fn read_answers(mut bytes: &[u8], programs: &[Program]) -> Result<Vec<Answer>, String> {
+    let mut answers = Vec::with_capacity(programs.len());
+    for program in programs {
+        if bytes.is_empty() {
+            break;
+        }
+        let begin = line(&mut bytes)?;
+        if begin.strip_prefix('@') != Some(&program.id) {
+            return Err(format!("{begin} instead of {}", program.id));
+        }
+        if bytes.is_empty() {
+            answers.push(Answer {
+                crashed: true,
+                ..Answer::default()
+            });
+            break;
+        }
+        let mut fields = HashMap::new();
+        loop {
+            let head = line(&mut bytes)?;
+            if head == "." {
+                break;
+            }
+            let field = head.split_once(' ').and_then(|(key, length)| {
+                let length = length.parse::<usize>().ok()?;
+                let value = bytes.get(..length)?;
+                bytes = bytes.get(length + 1..)?;
+                Some((key.to_owned(), String::from_utf8_lossy(value).into_owned()))
+            });
+            let (key, value) = field.ok_or_else(|| format!("{} {head}", program.id))?;
+            fields.insert(key, value);
+        }
+        let is_zero = |key: &str| fields.get(key).is_some_and(|value| value == "0");
+        let map = fields
+            .get("map")
+            .and_then(|map| map.split_once(' ')?.1.parse().ok());
+        answers.push(Answer {
+            map,
+            loaded: is_zero("load"),
+            attached: is_zero("attach"),
+            crashed: false,
+            log: fields.remove("log").unwrap_or_default(),
+            kernel: fields.remove("kmsg").unwrap_or_default(),
+        });
+    }
+    Ok(answers)
+}
+
+fn line(bytes: &mut &[u8]) -> Result<String, String> {
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or("the end, early")?;
+    let text = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    *bytes = &bytes[end + 1..];
+    Ok(text)
+}

@@ -5,6 +5,7 @@ use std::fmt;
 
 use nfp_target::accept::{Judgement, Reason, Stage, Subject};
 use nfp_target::profile::Profile;
+use offload_compiler::isa::{Code, Instruction};
 use tests::nfpsim::{Answer, Program};
 
 /// What came of a program, with the cause.
@@ -199,13 +200,14 @@ impl Table {
         if attachment {
             line.push_str(" (attachment differs)");
         }
-        match reason(&theirs, &ours) {
+        match reason(program, &theirs, &ours) {
             Some(reason) => self.explained.entry(reason).or_default().push(line),
             None => self.unexplained.push(line),
         }
     }
 
     /// How many decisions are the driver's, with its cause, in percent.
+    #[allow(clippy::cast_precision_loss)] // some 10,000 programs
     pub(crate) fn share(&self) -> f64 {
         let sum = |count: fn(&Row) -> usize| self.rows.values().map(count).sum::<usize>() as f64;
         let differ = sum(|row| row.other_decision + row.other_cause + row.other_attachment);
@@ -218,32 +220,46 @@ impl Table {
     }
 }
 
+/// Words of the driver that depend on the values of registers on each path that is walked.
+const BY_PATH: [&str; 7] = [
+    "multiplier is not",
+    "multiplicand is not",
+    "dividend is not",
+    "divisor is not",
+    "ptr type changed",
+    "stack access changed location",
+    "stack too large",
+];
+
 /// Why we are known to differ there.
-fn reason(theirs: &Decision, ours: &Decision) -> Option<&'static str> {
-    const PATHS: &str = "the kernel walks some paths that we leave earlier, or the other way round: \
-                         a shift's amount is constant, or a call or store is reached, to one of us only";
-    const STORE: &str = "the code store's filling is known to the driver's translation only";
-    const STALE: &str = "a pointer that a helper made stale is a number to the kernel";
-    let is_stack = |decision: &Decision| {
-        *decision == Decision::Accepted
-            || matches!(decision, Decision::Driver(words) if words.starts_with("stack too large"))
+fn reason(program: &Program, theirs: &Decision, ours: &Decision) -> Option<&'static str> {
+    const PATHS: &str = "a path that one of us leaves earlier, as covered by another, and that has other values or calls";
+    const STORE: &str = "how full the code store is, the driver's translation tells to the word";
+    const STALE: &str =
+        "a pointer that a helper made stale is a number to the kernel, nothing to us";
+    const NEGATED: &str =
+        "Linux 6.12 does not know what a negated constant is, and walks a dead branch";
+    let driver = |decision: &Decision, begins: &str| matches!(decision, Decision::Driver(words) if words.starts_with(begins));
+    let by_path = |decision: &Decision| match decision {
+        // A shift whose amount is constant on all paths that were walked.
+        Decision::Accepted | Decision::Translation(Some(_)) => true,
+        decision => BY_PATH.iter().any(|words| driver(decision, words)),
     };
-    let is_shift = |decision: &Decision| {
-        matches!(
-            decision,
-            Decision::Accepted | Decision::Translation(Some(_))
-        )
-    };
-    let is_pointer = |decision: &Decision, kind: &str| {
-        matches!(decision, Decision::Driver(words)
-            if words.strip_prefix("unsupported ptr type: ") == Some(kind))
+    let negates = || {
+        Code::decode(&program.code).is_ok_and(|code| {
+            code.iter()
+                .any(|(_, instruction)| matches!(instruction, Instruction::Negate { .. }))
+        })
     };
     match (theirs, ours) {
         (Decision::Translation(None), Decision::Accepted) => Some(STORE),
-        _ if is_pointer(theirs, "1") && is_pointer(ours, "0") => Some(STALE),
-        _ if is_stack(theirs) && is_stack(ours) || is_shift(theirs) && is_shift(ours) => {
-            Some(PATHS)
+        _ if driver(theirs, "unsupported ptr type: 1")
+            && driver(ours, "unsupported ptr type: 0") =>
+        {
+            Some(STALE)
         }
+        _ if by_path(theirs) && by_path(ours) => Some(PATHS),
+        (Decision::Driver(_), _) if negates() => Some(NEGATED),
         _ => None,
     }
 }

@@ -390,17 +390,14 @@ impl Generator {
 
     fn context(&mut self) {
         let reg = self.number();
-        match self.random.below(3) {
-            0 => {
-                let field = self.choose(&[0, 4], &[8, 12, 16, 20]);
-                emit!(self, "r{reg} = *(u32 *)(r9 {field:+})");
-                emit!(self, "r{reg} = {}", self.random.range(0..=9));
-            }
-            _ => {
-                let field = self.choose(&[16], &[0, 4, 8, 12, 20]);
-                let bits = self.choose(&[32], &[8, 16, 64]);
-                emit!(self, "*(u{bits} *)(r9 {field:+}) = r{reg}");
-            }
+        if self.random.one_in(3) {
+            let field = self.choose(&[0, 4], &[8, 12, 16, 20]);
+            emit!(self, "r{reg} = *(u32 *)(r9 {field:+})");
+            emit!(self, "r{reg} = {}", self.random.range(0..=9));
+        } else {
+            let field = self.choose(&[16], &[0, 4, 8, 12, 20]);
+            let bits = self.choose(&[32], &[8, 16, 64]);
+            emit!(self, "*(u{bits} *)(r9 {field:+}) = r{reg}");
         }
     }
 

@@ -80,7 +80,7 @@ pub enum SimulatorError {
 }
 
 /// A machine boots in some seconds and loads a program in some milliseconds, on a busy host in more.
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_mins(2);
 const PROGRAM: Duration = Duration::from_millis(100);
 
 impl Simulator {

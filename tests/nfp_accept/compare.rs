@@ -5,7 +5,6 @@ use std::fmt;
 
 use nfp_target::accept::{Judgement, Reason, Stage, Subject};
 use nfp_target::profile::Profile;
-use offload_compiler::isa::{Code, Instruction};
 use tests::nfpsim::{Answer, Program};
 
 /// What came of a program, with the cause.
@@ -200,7 +199,7 @@ impl Table {
         if attachment {
             line.push_str(" (attachment differs)");
         }
-        match reason(program, &theirs, &ours) {
+        match reason(&theirs, &ours) {
             Some(reason) => self.explained.entry(reason).or_default().push(line),
             None => self.unexplained.push(line),
         }
@@ -232,24 +231,16 @@ const BY_PATH: [&str; 7] = [
 ];
 
 /// Why we are known to differ there.
-fn reason(program: &Program, theirs: &Decision, ours: &Decision) -> Option<&'static str> {
+fn reason(theirs: &Decision, ours: &Decision) -> Option<&'static str> {
     const PATHS: &str = "a path that one of us leaves earlier, as covered by another, and that has other values or calls";
     const STORE: &str = "how full the code store is, the driver's translation tells to the word";
     const STALE: &str =
         "a pointer that a helper made stale is a number to the kernel, nothing to us";
-    const NEGATED: &str =
-        "Linux 6.12 does not know what a negated constant is, and walks a dead branch";
     let driver = |decision: &Decision, begins: &str| matches!(decision, Decision::Driver(words) if words.starts_with(begins));
     let by_path = |decision: &Decision| match decision {
         // A shift whose amount is constant on all paths that were walked.
         Decision::Accepted | Decision::Translation(Some(_)) => true,
         decision => BY_PATH.iter().any(|words| driver(decision, words)),
-    };
-    let negates = || {
-        Code::decode(&program.code).is_ok_and(|code| {
-            code.iter()
-                .any(|(_, instruction)| matches!(instruction, Instruction::Negate { .. }))
-        })
     };
     match (theirs, ours) {
         (Decision::Translation(None), Decision::Accepted) => Some(STORE),
@@ -259,7 +250,6 @@ fn reason(program: &Program, theirs: &Decision, ours: &Decision) -> Option<&'sta
             Some(STALE)
         }
         _ if by_path(theirs) && by_path(ours) => Some(PATHS),
-        (Decision::Driver(_), _) if negates() => Some(NEGATED),
         _ => None,
     }
 }

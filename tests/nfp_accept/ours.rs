@@ -46,9 +46,10 @@ pub(crate) fn judge(program: &Program, profile: &Profile) -> Option<Judgement> {
         map_at: &map_at,
         functions: &functions,
         hook: Hook::Interface,
-        // Linux 6.12 does not know yet which elements an array has.
+        // Linux 6.12 does not know yet which elements an array has, and what a negated number is.
         rules: Rules {
             known_lookups: false,
+            known_negations: false,
             ..Rules::default()
         },
     };

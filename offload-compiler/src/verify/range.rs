@@ -655,10 +655,14 @@ pub fn decide(op: CmpOp, width: Width, left: &Range, right: &Range) -> Option<bo
             equal(width, left, right, disjoint(lu, ru) || disjoint(ls, rs)).map(|same| !same)
         }
         CmpOp::Set => {
-            let value = right.as_constant_of(width)?;
+            // One of the two is a constant, on whichever side.
+            let (other, value) = match right.as_constant_of(width) {
+                Some(value) => (left, value),
+                None => (right, left.as_constant_of(width)?),
+            };
             let bits = match width {
-                Width::W64 => left.bits,
-                Width::W32 => left.bits.low32(),
+                Width::W64 => other.bits,
+                Width::W32 => other.bits.low32(),
             };
             if bits.value & value != 0 {
                 Some(true)

@@ -234,8 +234,6 @@ const BY_PATH: [&str; 7] = [
 fn reason(theirs: &Decision, ours: &Decision) -> Option<&'static str> {
     const PATHS: &str = "a path that one of us leaves earlier, as covered by another, and that has other values or calls";
     const STORE: &str = "how full the code store is, the driver's translation tells to the word";
-    const STALE: &str =
-        "a pointer that a helper made stale is a number to the kernel, nothing to us";
     let driver = |decision: &Decision, begins: &str| matches!(decision, Decision::Driver(words) if words.starts_with(begins));
     let by_path = |decision: &Decision| match decision {
         // A shift whose amount is constant on all paths that were walked.
@@ -244,11 +242,6 @@ fn reason(theirs: &Decision, ours: &Decision) -> Option<&'static str> {
     };
     match (theirs, ours) {
         (Decision::Translation(None), Decision::Accepted) => Some(STORE),
-        _ if driver(theirs, "unsupported ptr type: 1")
-            && driver(ours, "unsupported ptr type: 0") =>
-        {
-            Some(STALE)
-        }
         _ if by_path(theirs) && by_path(ours) => Some(PATHS),
         _ => None,
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use nfp_target::accept::Judgement;
 use nfp_target::profile::Profile;
 use offload_compiler::isa::{Callee, Code, Imm64, Instruction};
-use offload_compiler::verify::{Function, Hook, Input, MapReference, Rules};
+use offload_compiler::verify::{Function, Input, MapReference, Rules};
 use tests::nfpsim::Program;
 
 /// What we say of it; none where it does not decode, which the kernel refuses before it asks the driver.
@@ -41,17 +41,13 @@ pub(crate) fn judge(program: &Program, profile: &Profile) -> Option<Judgement> {
         })
         .collect();
     let input = Input {
-        code: &code,
-        maps: &program.maps,
-        map_at: &map_at,
-        functions: &functions,
-        hook: Hook::Interface,
         // Linux 6.12 does not know yet which elements an array has, and what a negated number is.
         rules: Rules {
             known_lookups: false,
             known_negations: false,
             ..Rules::default()
         },
+        ..Input::new(&code, &program.maps, &map_at, &functions)
     };
     Some(nfp_target::accept::judge(&input, profile))
 }

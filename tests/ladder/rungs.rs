@@ -146,10 +146,13 @@ fn a_program_that_asks_the_driver_for_metadata_is_bound_to_its_device() {
     assert!(report.to_string().contains("device-bound"), "{report}");
 
     let object = corpus("rx_hash");
-    let unknown = run(&netns, &["check", path(&object), "--json"]);
+    let unknown = run(&netns, &["check", path(&object), "--load", "--json"]);
     unknown.expect_code(0);
     assert_eq!(unknown.json()["programs"][0]["verdict"], Value::Null);
-    let known = run(&netns, &["check", path(&object), "--dev", "v1", "--json"]);
+    let known = run(
+        &netns,
+        &["check", path(&object), "--load", "--dev", "v1", "--json"],
+    );
     known.expect_code(0);
     assert_eq!(known.json()["programs"][0]["verdict"], "accept");
 }

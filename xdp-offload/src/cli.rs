@@ -38,7 +38,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read an object, ask the running kernel's verifier, and tell which mode would hold
+    /// Verify an object's programs, say at which source line one is unsafe, and which mode would hold
     Check(check::Args),
     /// Attach a program in the best mode that holds
     Attach(attach::Args),

@@ -127,7 +127,8 @@ fn selftests() -> Option<PathBuf> {
 }
 
 #[test]
-fn nothing_unsafe_is_accepted_and_at_most_three_of_a_hundred_are_refused_wrongly() {
+fn nothing_unsafe_is_accepted_and_of_xdp_programs_only_those_with_kernel_functions_are_refused_wrongly()
+ {
     if !require_root() {
         return;
     }

@@ -153,15 +153,26 @@ impl Report {
             unsafe_accepted.is_empty(),
             "accepted, but the kernel refuses: {unsafe_accepted:#?}"
         );
-        let refused_wrongly: usize = self
-            .rows
-            .values()
-            .map(|row| row.refused_wrongly.len())
-            .sum();
-        let accepted: usize = self.rows.values().map(|row| row.both_accept).sum();
-        assert!(
-            refused_wrongly * 100 <= (accepted + refused_wrongly) * 3,
-            "more than 3 % of what the kernel accepts are refused"
-        );
+        for (source, row) in &self.rows {
+            let (refused, limit) = if source.is_xdp() {
+                // Kernel functions are not modelled yet. Nothing else excuses a wrong refusal of a real XDP program.
+                let others = row
+                    .refused_wrongly
+                    .iter()
+                    .filter(|line| !line.contains("(kfuncs)"));
+                (others.count(), 0)
+            } else {
+                (
+                    row.refused_wrongly.len(),
+                    (row.both_accept + row.refused_wrongly.len()) * 3 / 100,
+                )
+            };
+            assert!(
+                refused <= limit,
+                "{}: {refused} programs are refused wrongly, {limit} may be: {:#?}",
+                source.title(),
+                row.refused_wrongly
+            );
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A card as a target of `offload-compiler`.
 
+use offload_compiler::lower::Forms;
 use offload_compiler::target::{Availability, Feature, Limits, Need, Program, Target};
 use offload_compiler::verify::Verdict;
 
@@ -91,6 +92,24 @@ impl Target for Nfp {
             instructions: self.profile.code_words,
             complexity: 1_000_000,
             stack: self.profile.stack_bytes.min(512),
+        }
+    }
+
+    fn forms(&self) -> Forms {
+        Forms {
+            offloaded: true,
+            store_immediate: false,
+            version_4: false,
+            to_little: false,
+            remainder: false,
+            wide_arithmetic: false,
+            atomics: false,
+            narrow_context: false,
+            any_argument: false,
+            mixed_pointers: false,
+            variable_stack: false,
+            stack: self.limits().stack,
+            frame_alignment: 64,
         }
     }
 

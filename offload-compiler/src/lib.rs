@@ -4,6 +4,7 @@ pub mod cfg;
 pub mod diagnostic;
 pub mod interp;
 pub mod isa;
+pub mod lower;
 pub mod object;
 pub mod target;
 pub mod verify;

@@ -9,6 +9,7 @@ mod map;
 mod needs;
 mod table;
 
+use crate::lower::Forms;
 use crate::verify::{Finding, Input, Verdict};
 pub use needs::{Feature, Need};
 
@@ -67,6 +68,11 @@ pub trait Target {
 
     /// What it takes at most.
     fn limits(&self) -> Limits;
+
+    /// What forms of instructions it takes; what it does not take, [`lower`](crate::lower) rewrites.
+    fn forms(&self) -> Forms {
+        Forms::ALL
+    }
 
     /// Everything that keeps the program from running there, the verifier's findings included.
     fn check(&self, program: &Program<'_>) -> Verdict;

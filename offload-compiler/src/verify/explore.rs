@@ -495,8 +495,10 @@ impl<'a> Walk<'a> {
             position -= 1;
             let index = candidates[position];
             let old = &self.checkpoints[index];
+            let every_number = self.input.rules.every_number_counts;
             let covers = |closeness| {
-                prune::covers(&self.marks, &self.live, slot, &old.state, state, closeness)
+                let how = (closeness, every_number);
+                prune::covers(&self.marks, &self.live, slot, &old.state, state, how)
             };
             let open = old.open > 0;
             if open {

@@ -140,6 +140,9 @@ pub struct Rules {
     /// The range of a negated number is known: since Linux 6.18 (`scalar_min_max_sub` for BPF_NEG); before, it is any
     /// number.
     pub known_negations: bool,
+    /// Every number counts where paths are compared, not only those that safety hung on: more paths are walked than the
+    /// kernel walks, and what is seen of numbers on them holds on all.
+    pub every_number_counts: bool,
     /// Instructions that may be followed over all paths (BPF_COMPLEXITY_LIMIT_INSNS: 1,000,000).
     pub instructions: usize,
     /// Nodes of history that may be kept, 16 bytes each.
@@ -156,6 +159,7 @@ impl Default for Rules {
             offloaded: false,
             known_lookups: true,
             known_negations: true,
+            every_number_counts: false,
             instructions: 1_000_000,
             history: 24_000_000,
         }

@@ -7,7 +7,7 @@ use super::prototype;
 use super::structure;
 
 /// Bit `n` stands for register `n`.
-type Registers = u16;
+pub(crate) type Registers = u16;
 
 const ARGUMENTS: Registers = 0b11_1110;
 const CALLER_SAVED: Registers = ARGUMENTS | 1;
@@ -54,7 +54,7 @@ fn operand(operand: Operand) -> Registers {
 }
 
 /// What an instruction reads, and what it overwrites.
-fn effect(instruction: &Instruction) -> (Registers, Registers) {
+pub(crate) fn effect(instruction: &Instruction) -> (Registers, Registers) {
     use crate::isa::AluOp;
     let defines = instruction.written().map_or(0, bit);
     let uses = match *instruction {

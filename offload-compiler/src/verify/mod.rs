@@ -12,7 +12,7 @@ mod explore;
 mod finding;
 mod from_object;
 mod input;
-mod liveness;
+pub(crate) mod liveness;
 mod map_rules;
 mod marks;
 mod memory;

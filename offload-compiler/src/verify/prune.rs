@@ -73,14 +73,14 @@ impl Ids {
 }
 
 /// Whether walking on from `new` at `slot` can find nothing that walking on from `old` did not. `live` has the
-/// registers that can be read from each slot on.
+/// registers that can be read from each slot on; with `every_number`, numbers that mattered nowhere count, too.
 pub(super) fn covers(
     marks: &Marks,
     live: &[u16],
     slot: usize,
     old: &State,
     new: &State,
-    closeness: Closeness,
+    (closeness, every_number): (Closeness, bool),
 ) -> bool {
     if old.frames.len() != new.frames.len()
         || old.references.len() != new.references.len()
@@ -91,6 +91,7 @@ pub(super) fn covers(
     let mut compare = Compare {
         marks,
         closeness,
+        every_number,
         ids: Ids::default(),
     };
     for (a, b) in old.references.iter().zip(&new.references) {
@@ -175,6 +176,8 @@ fn widen_value(
 struct Compare<'a> {
     marks: &'a Marks,
     closeness: Closeness,
+    /// See [`Rules::every_number_counts`](super::Rules::every_number_counts).
+    every_number: bool,
     ids: Ids,
 }
 
@@ -244,7 +247,7 @@ impl Compare<'_> {
                     Closeness::Same => {
                         a == b && x.added == y.added && self.ids.correspond(x.id, y.id)
                     }
-                    Closeness::Contained if !precise => true,
+                    Closeness::Contained if !precise && !self.every_number => true,
                     _ => a.contains(b) && self.ids.links_correspond(*x, *y),
                 }
             }

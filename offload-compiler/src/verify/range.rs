@@ -113,6 +113,21 @@ impl Range {
             && self.s32.1 >= inner.s32.1
     }
 
+    /// All members of both, and perhaps more.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        fn hull<T: Ord>(a: (T, T), b: (T, T)) -> (T, T) {
+            (a.0.min(b.0), a.1.max(b.1))
+        }
+        Self {
+            bits: self.bits.union(other.bits),
+            u64: hull(self.u64, other.u64),
+            s64: hull(self.s64, other.s64),
+            u32: hull(self.u32, other.u32),
+            s32: hull(self.s32, other.s32),
+        }
+    }
+
     /// Whether the bounds contradict each other or the bits: no number is left, the path cannot be taken.
     pub fn is_contradictory(&self) -> bool {
         let whole = self.bits.value;

@@ -1,0 +1,31 @@
+//! Lowering: eBPF to eBPF, so that a target takes a program that it would refuse as it is.
+//!
+//! ```text
+//! Input -> Program -> pass -> lay out -> verify -> pass -> ... -> Lowered (Program, Layout, rewrites, verdict)
+//!                       ^                  |
+//!                       +------ undone ----+  a rewrite whose result the verifier refuses is not made
+//! ```
+//!
+//! A [`Pass`] is small, has a name, and changes a [`Program`] by what is known of it ([`Facts`]) and what the target takes
+//! ([`Forms`]). After each one the program is verified again: so the facts are those of the program as it is, and what
+//! cannot be proved safe is taken back. Passes run in rounds until none finds anything more, within a budget.
+
+mod facts;
+mod forms;
+mod layout;
+mod liveness;
+mod passes;
+mod program;
+mod rewrite;
+mod run;
+
+pub use facts::{Content, Fact, Facts};
+pub use forms::Forms;
+pub use liveness::{Liveness, Registers, end_uses, step_effect};
+pub use passes::PASSES;
+pub use program::{
+    Block, BlockId, End, Function, FunctionId, Layout, Map, MapChange, Op, Position, Program,
+    ProgramError, Step,
+};
+pub use rewrite::{Allow, NoAllow, Rewrite};
+pub use run::{Context, LowerError, Lowered, Options, Pass, Undone, lower};

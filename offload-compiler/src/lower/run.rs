@@ -1,0 +1,335 @@
+//! The driver: passes in rounds, each verified, within a budget.
+
+use std::collections::BTreeSet;
+
+use super::facts::Facts;
+use super::forms::Forms;
+use super::passes::PASSES;
+use super::program::{Layout, Program, ProgramError, Step};
+use super::rewrite::{self, Allow, Rewrite};
+use crate::target::{self, Target};
+use crate::verify::{Finding, Input, Rules, Verdict};
+
+/// Rounds over all passes: each may enable another, a few times.
+const ROUNDS: usize = 6;
+/// Rewrites of one run of a pass that are found to be refused, and left out, before the rest of its run is given up.
+const LEFT_OUT: usize = 4;
+/// Slots of a program, so that every branch reaches its target.
+const MOST_SLOTS: usize = 30_000;
+
+/// What the one who asks wants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Also make it smaller and faster.
+    pub optimise: bool,
+    /// Changes of what user space sees that are allowed.
+    pub allow: BTreeSet<Allow>,
+}
+
+/// A pass: one kind of rewrite.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    /// Its name, in reports.
+    pub name: &'static str,
+    /// What has to be allowed for it.
+    pub allow: Option<Allow>,
+    /// It is no more than an optimisation.
+    pub optimises: bool,
+    /// Makes the rewrites that the context permits.
+    pub run: fn(&mut Program, &mut Context<'_>),
+}
+
+/// What a pass works with.
+pub struct Context<'a> {
+    /// What is known of the program as it was when the pass began.
+    pub facts: &'a Facts,
+    /// What the target takes.
+    pub forms: &'a Forms,
+    /// What is wanted.
+    pub options: &'a Options,
+    pass: &'a Pass,
+    log: Vec<Rewrite>,
+    room: usize,
+    sites: usize,
+    limit: usize,
+    left_out: &'a BTreeSet<usize>,
+}
+
+impl Context<'_> {
+    /// Asked before each rewrite, which may add so many slots: whether it may be made. The order of questions is the
+    /// same each time the pass runs on the same program: what turned out to be refused is left out the next time.
+    pub fn permits(&mut self, slots: usize) -> bool {
+        let site = self.sites;
+        self.sites += 1;
+        if site >= self.limit || self.left_out.contains(&site) || slots > self.room {
+            return false;
+        }
+        self.room -= slots;
+        true
+    }
+
+    /// Notes a rewrite.
+    pub fn note(&mut self, program: &Program, at: Option<usize>, before: &[Step], after: &[Step]) {
+        self.note_text(
+            at,
+            rewrite::text(before, &program.maps),
+            rewrite::text(after, &program.maps),
+        );
+    }
+
+    /// Notes a rewrite of something that is not a row of instructions.
+    pub fn note_text(&mut self, at: Option<usize>, before: Vec<String>, after: Vec<String>) {
+        self.log.push(Rewrite {
+            pass: self.pass.name,
+            at,
+            before,
+            after,
+            needs_allow: self.pass.allow,
+        });
+    }
+}
+
+/// A rewrite that was tried and taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// The pass's name.
+    pub pass: &'static str,
+    /// Why: the verifier's finding; its slot is that of the original program, where there is one.
+    pub why: Finding,
+}
+
+/// A lowered program, and what the target says of it.
+#[derive(Debug, Clone)]
+pub struct Lowered {
+    /// As it can be changed further.
+    pub program: Program,
+    /// As it is loaded.
+    pub layout: Layout,
+    /// What was changed, in the order in which it was.
+    pub rewrites: Vec<Rewrite>,
+    /// What could not be proved.
+    pub undone: Vec<Undone>,
+    /// What the target says of it; slots are those of `layout`.
+    pub verdict: Verdict,
+}
+
+impl Lowered {
+    /// Whether the target takes it.
+    pub fn is_accepted(&self) -> bool {
+        self.verdict.is_accepted()
+    }
+
+    /// What stands in the way, by slots of the original program.
+    pub fn obstacles(&self) -> Vec<Finding> {
+        let errors = self.verdict.findings.iter();
+        errors
+            .filter(|finding| finding.severity == crate::verify::Severity::Error)
+            .map(|finding| at_origin(finding.clone(), &self.layout))
+            .collect()
+    }
+}
+
+/// Why there is nothing to lower.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LowerError {
+    /// The verifier refuses the program as it is.
+    #[error("the program itself is refused: {0}")]
+    Refused(Box<Finding>),
+    /// It is not in one piece.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+}
+
+fn at_origin(mut finding: Finding, layout: &Layout) -> Finding {
+    let origin = |slot: usize| layout.origins.get(slot).copied().flatten();
+    // The nearest instruction before that stands for one of the original.
+    let before = |slot: usize| (0..=slot).rev().find_map(origin).unwrap_or(0);
+    finding.insn = before(finding.insn);
+    for (slot, _) in &mut finding.related {
+        *slot = before(*slot);
+    }
+    for (slot, _) in &mut finding.path {
+        *slot = before(*slot);
+    }
+    finding
+}
+
+/// Rewrites a program until the target takes it, or nothing more can be done.
+pub fn lower(
+    original: &target::Program<'_>,
+    target: &dyn Target,
+    options: &Options,
+) -> Result<Lowered, LowerError> {
+    let input = original.input;
+    let forms = target.forms();
+    let mut program = Program::new(&Input {
+        rules: Rules {
+            offloaded: forms.offloaded,
+            ..input.rules
+        },
+        ..input.clone()
+    })?;
+    let layout = program.lay_out()?;
+    let facts = Facts::gather(&program, &layout);
+    if let Some(error) = facts.verdict.error() {
+        return Err(LowerError::Refused(Box::new(at_origin(
+            error.clone(),
+            &layout,
+        ))));
+    }
+    let most = (target.limits().instructions as usize).min(MOST_SLOTS);
+    let mut work = Work {
+        state: State {
+            program,
+            layout,
+            facts,
+        },
+        forms,
+        options,
+        most,
+        rewrites: Vec::new(),
+        undone: Vec::new(),
+    };
+    for _ in 0..ROUNDS {
+        let before = work.rewrites.len();
+        for pass in PASSES {
+            if pass
+                .allow
+                .is_none_or(|allow| options.allow.contains(&allow))
+                && (options.optimise || !pass.optimises)
+            {
+                work.run(pass);
+            }
+        }
+        if work.rewrites.len() == before {
+            break;
+        }
+    }
+    let State {
+        program, layout, ..
+    } = work.state;
+    let verdict = target.check(&target::Program {
+        input: &layout.input(&program),
+        frags: original.frags,
+    });
+    Ok(Lowered {
+        program,
+        layout,
+        rewrites: work.rewrites,
+        undone: work.undone,
+        verdict,
+    })
+}
+
+/// A program that is proved safe.
+#[derive(Clone)]
+struct State {
+    program: Program,
+    layout: Layout,
+    facts: Facts,
+}
+
+struct Work<'a> {
+    state: State,
+    forms: Forms,
+    options: &'a Options,
+    most: usize,
+    rewrites: Vec<Rewrite>,
+    undone: Vec<Undone>,
+}
+
+/// What became of a run of a pass.
+enum Outcome {
+    /// It found nothing to do.
+    Nothing,
+    /// The program is safe.
+    Safe(Box<State>, Vec<Rewrite>),
+    /// It is not, after so many rewrites.
+    Unsafe(Finding, usize),
+}
+
+impl Work<'_> {
+    /// Runs a pass; of its rewrites, those after which the program is refused are left out.
+    fn run(&mut self, pass: &Pass) {
+        let mut left_out = BTreeSet::new();
+        loop {
+            let (why, sites) = match self.attempt(pass, usize::MAX, &left_out) {
+                Outcome::Nothing => return,
+                Outcome::Safe(state, rewrites) => {
+                    self.state = *state;
+                    self.rewrites.extend(rewrites);
+                    return;
+                }
+                Outcome::Unsafe(why, sites) => (why, sites),
+            };
+            let known = self
+                .undone
+                .iter()
+                .any(|undone| undone.pass == pass.name && undone.why == why);
+            if !known {
+                self.undone.push(Undone {
+                    pass: pass.name,
+                    why,
+                });
+            }
+            if left_out.len() >= LEFT_OUT {
+                return;
+            }
+            left_out.insert(self.culprit(pass, sites, &left_out));
+        }
+    }
+
+    /// The first rewrite after which the program is refused, by halving.
+    fn culprit(&self, pass: &Pass, sites: usize, left_out: &BTreeSet<usize>) -> usize {
+        let (mut safe, mut refused) = (0, sites);
+        while safe + 1 < refused {
+            let middle = usize::midpoint(safe, refused);
+            match self.attempt(pass, middle, left_out) {
+                Outcome::Unsafe(..) => refused = middle,
+                _ => safe = middle,
+            }
+        }
+        refused - 1
+    }
+
+    fn attempt(&self, pass: &Pass, limit: usize, left_out: &BTreeSet<usize>) -> Outcome {
+        let mut program = self.state.program.clone();
+        let mut context = Context {
+            facts: &self.state.facts,
+            forms: &self.forms,
+            options: self.options,
+            pass,
+            log: Vec::new(),
+            room: self.most.saturating_sub(program.slots()),
+            sites: 0,
+            limit,
+            left_out,
+        };
+        (pass.run)(&mut program, &mut context);
+        let (log, sites) = (context.log, context.sites);
+        if log.is_empty() {
+            return Outcome::Nothing;
+        }
+        program.join_blocks();
+        let layout = match program.lay_out() {
+            Ok(layout) => layout,
+            Err(error) => {
+                let finding =
+                    Finding::error(crate::verify::Code::ControlFlow, 0, error.to_string());
+                return Outcome::Unsafe(finding, sites);
+            }
+        };
+        let facts = Facts::gather(&program, &layout);
+        match facts.verdict.error() {
+            Some(error) => Outcome::Unsafe(at_origin(error.clone(), &layout), sites),
+            None => Outcome::Safe(
+                Box::new(State {
+                    program,
+                    layout,
+                    facts,
+                }),
+                log,
+            ),
+        }
+    }
+}

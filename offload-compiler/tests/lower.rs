@@ -1,0 +1,186 @@
+//! What each pass makes of small programs: `tests/lower/NAME.txt` holds programs and what becomes of them on a target
+//! that takes as little as possible. `BLESS=1` writes the second halves.
+//!
+//! A case is a heading `== TITLE`, maps (`map KIND KEY VALUE ENTRIES [CONSTANT as hex]`), the program, `->`, and what became
+//! of it: the rewrites and the program.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::path::Path;
+
+use offload_compiler::isa::{Callee, Code, Imm64, Instruction, assemble};
+use offload_compiler::lower::{Forms, Options, lower};
+use offload_compiler::target::{Availability, Limits, Need, Program, Target};
+use offload_compiler::verify::{Function, Input, MapReference, MapShape, Verdict, verify};
+
+/// Takes no more than version 1 of the instruction set, and of that as little as a card.
+struct Strict;
+
+impl Target for Strict {
+    fn name(&self) -> String {
+        "strict".to_owned()
+    }
+
+    fn has(&self, _: Need) -> Availability {
+        Availability::Unknown
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            instructions: 4096,
+            complexity: 1_000_000,
+            stack: 512,
+        }
+    }
+
+    fn forms(&self) -> Forms {
+        Forms {
+            offloaded: true,
+            store_immediate: false,
+            version_4: false,
+            to_little: false,
+            remainder: false,
+            wide_arithmetic: false,
+            atomics: false,
+            narrow_context: false,
+            any_argument: false,
+            mixed_pointers: false,
+            variable_stack: false,
+            stack: 512,
+            frame_alignment: 64,
+        }
+    }
+
+    fn check(&self, program: &Program<'_>) -> Verdict {
+        verify(program.input)
+    }
+}
+
+fn map(index: usize, text: &str) -> MapShape {
+    let fields: Vec<&str> = text.split(' ').collect();
+    let number = |at: usize| fields[at].parse().unwrap();
+    MapShape {
+        name: format!("m{index}"),
+        kind: number(0),
+        key_size: number(1),
+        value_size: number(2),
+        max_entries: number(3),
+        constant: fields.get(4).map(|hex| {
+            let bytes = hex.as_bytes().chunks(2);
+            bytes
+                .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
+                .collect()
+        }),
+        ..MapShape::default()
+    }
+}
+
+fn map_references(code: &Code) -> HashMap<usize, MapReference> {
+    code.iter()
+        .filter_map(|(slot, instruction)| match *instruction {
+            Instruction::LoadImm64 {
+                value: Imm64::MapFd(map),
+                ..
+            } => Some((slot, map, None)),
+            Instruction::LoadImm64 {
+                value: Imm64::MapValueFd { fd, offset },
+                ..
+            } => Some((slot, fd, Some(offset))),
+            _ => None,
+        })
+        .map(|(slot, map, value_offset)| {
+            let map = map as u32;
+            (slot, MapReference { map, value_offset })
+        })
+        .collect()
+}
+
+fn functions(code: &Code) -> Vec<Function> {
+    let mut starts = BTreeSet::from([0]);
+    for (slot, instruction) in code.iter() {
+        if let Instruction::Call(Callee::Local(distance)) = instruction {
+            starts.insert((slot + 1).checked_add_signed(*distance as isize).unwrap());
+        }
+    }
+    let ends = starts.iter().skip(1).copied().chain([code.len()]);
+    let ranges: Vec<(usize, usize)> = starts.iter().copied().zip(ends).collect();
+    ranges
+        .into_iter()
+        .map(|(start, end)| Function {
+            name: String::new(),
+            start,
+            len: end - start,
+            global: None,
+        })
+        .collect()
+}
+
+fn lowered(source: &str) -> String {
+    let (maps, text): (Vec<&str>, Vec<&str>) =
+        source.lines().partition(|line| line.starts_with("map "));
+    let maps: Vec<MapShape> = maps
+        .iter()
+        .enumerate()
+        .map(|(index, line)| map(index, &line[4..]))
+        .collect();
+    let code = assemble(&text.join("\n")).unwrap_or_else(|error| panic!("{error}"));
+    let (map_at, functions) = (map_references(&code), functions(&code));
+    let input = Input::new(&code, &maps, &map_at, &functions);
+    let program = Program {
+        input: &input,
+        frags: false,
+    };
+    let lowered = match lower(&program, &Strict, &Options::default()) {
+        Ok(lowered) => lowered,
+        Err(error) => return format!("{error}\n"),
+    };
+    let mut out = String::new();
+    for rewrite in &lowered.rewrites {
+        let at = rewrite.at.map_or("-".to_owned(), |at| at.to_string());
+        let (before, after) = (rewrite.before.join("; "), rewrite.after.join("; "));
+        let _ = writeln!(out, "{} {at}: {before} -> {after}", rewrite.pass);
+    }
+    for undone in &lowered.undone {
+        let _ = writeln!(out, "undone {}: {}", undone.pass, undone.why);
+    }
+    if let Some(error) = lowered.verdict.error() {
+        let _ = writeln!(out, "refused: {error}");
+    }
+    for (slot, instruction) in lowered.layout.code.iter() {
+        let map = lowered.layout.map_at.get(&slot);
+        let map = map.map_or(String::new(), |map| format!(" (map {})", map.map));
+        let _ = writeln!(out, "{slot:4}: {instruction}{map}");
+    }
+    out
+}
+
+#[test]
+fn each_pass_makes_of_small_programs_what_was_read_and_kept() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lower");
+    let bless = std::env::var_os("BLESS").is_some_and(|bless| bless == "1");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for path in files {
+        let kept = std::fs::read_to_string(&path).unwrap();
+        let mut now = String::new();
+        for case in format!("\n{kept}").split("\n== ").skip(1) {
+            let (title, rest) = case.split_once('\n').unwrap();
+            let source = rest.split("\n->").next().unwrap();
+            let _ = write!(now, "== {title}\n{source}\n->\n{}\n", lowered(source));
+        }
+        let now = format!("{}\n", now.trim_end());
+        if bless {
+            std::fs::write(&path, now).unwrap();
+        } else {
+            assert!(
+                now == kept,
+                "{} differs (BLESS=1 accepts the new text)\n--- now\n{now}",
+                path.display()
+            );
+        }
+    }
+}

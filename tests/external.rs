@@ -9,19 +9,15 @@ use std::process::Command;
 
 use generic_fallback::load::{Binding, Loader};
 use offload_compiler::object::Object;
-use tests::{Bpffs, Netns, Output, require, require_command, require_root, tool, workspace};
+use tests::real_objects::{XDP_TOOLS, objects_in, selftests};
+use tests::{Bpffs, Netns, Output, require, require_command, require_root, tool};
 
 #[test]
 fn every_program_of_xdp_tools_that_bpftool_loads() {
     if !require_root() || !require_command("bpftool") {
         return;
     }
-    let folders = [
-        "/usr/lib/x86_64-linux-gnu/bpf",
-        "/usr/lib/aarch64-linux-gnu/bpf",
-        "/usr/lib/bpf",
-    ];
-    let objects: Vec<PathBuf> = folders
+    let objects: Vec<PathBuf> = XDP_TOOLS
         .iter()
         .flat_map(|folder| objects_in(Path::new(folder)))
         .collect();
@@ -39,27 +35,12 @@ fn every_program_of_the_kernels_selftests_that_bpftool_loads() {
     if !require_root() || !require_command("bpftool") {
         return;
     }
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build
-        .current_dir(workspace())
-        .args(["xtask", "selftests", "--no-install"]);
-    let built = Output::of(&mut build).and_then(Output::ok);
-    let reason = built
-        .as_ref()
-        .err()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    if !require(
-        built.is_ok(),
-        &format!("needs the kernel's selftests as objects: {reason}"),
-    ) {
+    let Some(selftests) = selftests() else {
         return;
-    }
-    let target = std::env::current_exe().unwrap();
-    let target = target.ancestors().nth(3).unwrap();
+    };
     compare(
         "kernel selftests and samples",
-        &objects_in(&target.join("selftests/objects")),
+        &objects_in(&selftests.join("objects")),
     );
 }
 
@@ -195,15 +176,4 @@ fn xdp_program_at(pin: &Path) -> Option<String> {
     show.args(["-j", "prog", "show", "pinned"]).arg(pin);
     let program = Output::of(&mut show).unwrap().json();
     (program["type"] == "xdp").then(|| pin.file_name().unwrap().to_string_lossy().into_owned())
-}
-
-fn objects_in(folder: &Path) -> Vec<PathBuf> {
-    let mut objects: Vec<PathBuf> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "o"))
-        .collect();
-    objects.sort();
-    objects
 }

@@ -7,11 +7,10 @@
 mod compare;
 mod generate;
 mod known;
-mod ours;
 
 use nfp_target::profile::Profile;
 use offload_compiler::isa::Code;
-use tests::nfpsim::{Program, Simulator};
+use tests::nfpsim::{Program, Simulator, judge};
 
 use compare::Table;
 
@@ -52,7 +51,7 @@ fn decisions_are_the_drivers() {
     std::thread::scope(|scope| {
         let programs = &programs;
         let judging = profiles.each_ref().map(|profile| {
-            let judge = move |program| ours::judge(program, profile);
+            let judge = move |program| judge(program, profile);
             scope.spawn(move || programs.iter().map(judge).collect::<Vec<_>>())
         });
         for ((profile, answers), judging) in profiles.iter().zip(&answers).zip(judging) {
@@ -89,7 +88,7 @@ fn show(simulator: &Simulator, program: &Program, profiles: &[Profile]) {
         println!(
             "{}: {answers:#?}\nours: {:#?}",
             profile.name,
-            ours::judge(program, profile)
+            judge(program, profile)
         );
     }
 }

@@ -7,10 +7,13 @@ mod binary;
 mod bpffs;
 mod cable;
 mod golden;
+pub mod kernel_answer;
 pub mod netns;
 pub mod nfpsim;
 mod output;
 mod random;
+pub mod real_objects;
+pub mod real_programs;
 pub mod skip;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,9 @@
 //! The kernel's own NFP driver, asked: `hw-matrix/lab/nfpsim/README.md`.
 
-use std::collections::HashMap;
+mod decision;
+mod judge;
+
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nfp_target::profile::{MapType, Profile};
-use offload_compiler::isa::Insn;
-use offload_compiler::verify::MapShape;
+use offload_compiler::isa::{Code, Imm64, Insn, Instruction};
+use offload_compiler::verify::{Input, MapShape};
+
+pub use decision::{Decision, known_difference};
+pub use judge::judge;
 
 use crate::{Failed, Output, workspace};
 
@@ -22,6 +28,41 @@ pub struct Program {
     pub maps: Vec<MapShape>,
     /// Its instructions.
     pub code: Vec<Insn>,
+}
+
+impl Program {
+    /// The program of an input, with the maps that its code names. What its BTF tells is left behind.
+    pub fn new(id: &str, input: &Input<'_>) -> Self {
+        let used: Vec<u32> = input
+            .map_at
+            .values()
+            .map(|reference| reference.map)
+            .collect::<BTreeSet<u32>>()
+            .into_iter()
+            .collect();
+        let code = input.code.iter().map(|(slot, &instruction)| {
+            let Instruction::LoadImm64 { dst, .. } = instruction else {
+                return instruction;
+            };
+            let Some(reference) = input.map_at.get(&slot) else {
+                return instruction;
+            };
+            let number = used.partition_point(|&map| map < reference.map) as i32;
+            let value = match reference.value_offset {
+                None => Imm64::MapFd(number),
+                Some(offset) => Imm64::MapValueFd { fd: number, offset },
+            };
+            Instruction::LoadImm64 { dst, value }
+        });
+        Self {
+            id: id.to_owned(),
+            code: Code::from_instructions(code).encode(),
+            maps: used
+                .iter()
+                .map(|&map| input.maps[map as usize].clone())
+                .collect(),
+        }
+    }
 }
 
 /// What came of a program.
@@ -82,6 +123,9 @@ pub enum SimulatorError {
 /// A machine boots in some seconds and loads a program in some milliseconds, on a busy host in more.
 const BOOT: Duration = Duration::from_mins(2);
 const PROGRAM: Duration = Duration::from_millis(100);
+
+/// `no_timer_check`: on a busy host the machine's timer comes so late that the kernel takes it for broken.
+const COMMAND_LINE: &str = "console=ttyS0 quiet oops=panic panic=-1 mitigations=off no_timer_check";
 
 impl Simulator {
     /// Builds it unless that was done, in less than two minutes.
@@ -273,10 +317,7 @@ impl Machine {
         let qemu = Command::new("qemu-system-x86_64")
             .args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults"])
             .args(["-no-reboot", "-display", "none", "-serial", "stdio"])
-            .args([
-                "-append",
-                "console=ttyS0 quiet oops=panic panic=-1 mitigations=off",
-            ])
+            .args(["-append", COMMAND_LINE])
             .arg("-kernel")
             .arg(built.join("vmlinuz"))
             .arg("-initrd")

@@ -3,7 +3,6 @@
 //!
 //! The kernel's answer is taken by loading each program on the running kernel.
 
-mod kernel_answer;
 mod objects;
 mod random;
 mod random_program;

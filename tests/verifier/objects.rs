@@ -2,15 +2,15 @@
 //! verifier, whatever their type, loaded as XDP.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use generic_fallback::load::Loader;
 use offload_compiler::object::{Object, ProgramKind};
 use offload_compiler::verify::{Code, Verdict, verify};
-use tests::{Output, require, require_root, workspace};
+use tests::kernel_answer::{self, KernelAnswer};
+use tests::real_objects::{XDP_TOOLS, objects_in, selftests};
+use tests::{require_root, workspace};
 
-use crate::kernel_answer::{self, KernelAnswer};
 use crate::report::{Report, Source};
 
 /// One program, judged by both.
@@ -54,17 +54,6 @@ impl Ours {
     }
 }
 
-fn objects_in(folder: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "o"))
-        .collect();
-    found.sort();
-    found
-}
-
 /// Judges the XDP programs of an object; with `all_as_xdp`, its other programs too, as if they were XDP.
 fn judge(path: &Path, all_as_xdp: bool) -> Vec<Case> {
     let file = path.file_stem().unwrap().display().to_string();
@@ -104,28 +93,6 @@ fn judge_all(folder: &Path, all_as_xdp: bool) -> Vec<Case> {
         .collect()
 }
 
-/// The folder of what `cargo xtask selftests` makes; `None`, with the reason printed, where that fails.
-fn selftests() -> Option<PathBuf> {
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build
-        .current_dir(workspace())
-        .args(["xtask", "selftests", "--no-install"]);
-    let built = Output::of(&mut build).and_then(Output::ok);
-    let reason = built
-        .as_ref()
-        .err()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    require(
-        built.is_ok(),
-        &format!("needs the kernel's selftests as objects: {reason}"),
-    )
-    .then(|| {
-        let target = std::env::current_exe().unwrap();
-        target.ancestors().nth(3).unwrap().join("selftests")
-    })
-}
-
 #[test]
 fn nothing_unsafe_is_accepted_and_of_xdp_programs_only_those_with_kernel_functions_are_refused_wrongly()
  {
@@ -136,10 +103,7 @@ fn nothing_unsafe_is_accepted_and_of_xdp_programs_only_those_with_kernel_functio
     let corpus = workspace().join("tests/corpus");
     report.add(Source::Corpus, judge_all(&corpus, false));
     report.add(Source::Corpus, judge_all(&corpus.join("bad"), false));
-    for folder in [
-        "/usr/lib/x86_64-linux-gnu/bpf",
-        "/usr/lib/aarch64-linux-gnu/bpf",
-    ] {
+    for folder in XDP_TOOLS {
         report.add(Source::XdpTools, judge_all(Path::new(folder), false));
     }
     if let Some(selftests) = selftests() {

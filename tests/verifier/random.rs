@@ -16,8 +16,8 @@ use offload_compiler::verify::{
 };
 use tests::require_root;
 
-use crate::kernel_answer::last_words;
 use crate::random_program::{self, MAPS, MapOfProgram};
+use tests::kernel_answer::last_words;
 
 /// How many programs are compared unless the environment says otherwise.
 const PROGRAMS: u64 = 20_000;

@@ -7,8 +7,8 @@ use std::io::Write as _;
 
 use tests::workspace;
 
-use crate::kernel_answer::KernelAnswer;
 use crate::objects::Case;
+use tests::kernel_answer::KernelAnswer;
 
 /// Where programs come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

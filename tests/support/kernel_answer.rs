@@ -1,10 +1,10 @@
-//! The kernel's answer to one program.
+//! The running kernel's answer to one program.
 
 use generic_fallback::load::{Binding, LoadError, Loader};
 
 /// What came of loading a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KernelAnswer {
+pub enum KernelAnswer {
     /// Loaded.
     Accepts,
     /// The verifier refused it, with these last words.
@@ -14,7 +14,7 @@ pub(crate) enum KernelAnswer {
 }
 
 /// Loads a program of an object, and lets go of it again.
-pub(crate) fn of_program(loader: &Loader<'_>, program: usize) -> KernelAnswer {
+pub fn of_program(loader: &Loader<'_>, program: usize) -> KernelAnswer {
     match loader.load(program, Binding::None) {
         Ok(_) => KernelAnswer::Accepts,
         Err(LoadError::Program(refused)) => {
@@ -33,7 +33,7 @@ pub(crate) fn of_program(loader: &Loader<'_>, program: usize) -> KernelAnswer {
 }
 
 /// The verifier's complaint: the last line of its log that is not statistics.
-pub(crate) fn last_words(log: &str) -> Option<String> {
+pub fn last_words(log: &str) -> Option<String> {
     log.lines()
         .map(str::trim)
         .rfind(|line| {

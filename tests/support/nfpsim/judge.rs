@@ -1,4 +1,5 @@
-//! Our judgement of a program without names, sections and BTF: its subprograms are where calls lead.
+//! Our judgement of a program without names, sections and BTF, as the simulator loads it: its subprograms are where calls
+//! lead.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,10 +7,11 @@ use nfp_target::accept::Judgement;
 use nfp_target::profile::Profile;
 use offload_compiler::isa::{Callee, Code, Imm64, Instruction};
 use offload_compiler::verify::{Function, Input, MapReference, Rules};
-use tests::nfpsim::Program;
+
+use super::Program;
 
 /// What we say of it; none where it does not decode, which the kernel refuses before it asks the driver.
-pub(crate) fn judge(program: &Program, profile: &Profile) -> Option<Judgement> {
+pub fn judge(program: &Program, profile: &Profile) -> Option<Judgement> {
     let code = Code::decode(&program.code).ok()?;
     let mut starts = BTreeSet::from([0]);
     let mut map_at = HashMap::new();
@@ -18,12 +20,13 @@ pub(crate) fn judge(program: &Program, profile: &Profile) -> Option<Judgement> {
             Instruction::Call(Callee::Local(distance)) => {
                 starts.insert(slot.checked_add_signed(*distance as isize + 1)?);
             }
-            Instruction::LoadImm64 {
-                value: Imm64::MapFd(map),
-                ..
-            } => {
-                let map = *map as u32;
-                let value_offset = None;
+            Instruction::LoadImm64 { value, .. } => {
+                let (map, value_offset) = match *value {
+                    Imm64::MapFd(map) => (map, None),
+                    Imm64::MapValueFd { fd, offset } => (fd, Some(offset)),
+                    _ => continue,
+                };
+                let map = map as u32;
                 map_at.insert(slot, MapReference { map, value_offset });
             }
             _ => {}

@@ -1,0 +1,45 @@
+//! What fits the card: each real XDP program that the running kernel takes natively, given to the kernel's own NFP driver
+//! in a virtual machine (hw-matrix/lab/nfpsim), and what stands in the way of the others.
+//!
+//! `BLESS=1` writes docs/offload-report.md; without, no program that fits there may have stopped to. `ONLY=TEXT` takes
+//! programs with this text in their name.
+
+mod blocker;
+mod report;
+mod stage;
+
+use nfp_target::profile::Profile;
+use tests::kernel_answer::KernelAnswer;
+use tests::nfpsim::Simulator;
+use tests::real_programs::{RealProgram, real_programs};
+use tests::{require, require_root};
+
+use report::Report;
+use stage::Stage;
+
+/// The card with all that the driver knows, and one with what its firmware is said to have.
+const PROFILES: [&str; 2] = ["full", "card64"];
+
+#[test]
+fn no_program_that_fits_stops_to_and_each_refusal_has_its_reason() {
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    if !require_root() {
+        return;
+    }
+    let simulator = match Simulator::build(ci) {
+        Ok(simulator) => simulator,
+        Err(error) => {
+            require(false, &format!("nfpsim: {error}"));
+            return;
+        }
+    };
+    let profiles = PROFILES.map(|name| Profile::shipped(name).expect("it is shipped"));
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let (native, others): (Vec<RealProgram>, Vec<RealProgram>) = real_programs()
+        .into_iter()
+        .filter(|program| program.name.contains(&only))
+        .partition(|program| program.kernel == KernelAnswer::Accepts && program.prepared.is_ok());
+    let stages = vec![Stage::original(&native)];
+    let answers = stage::ask(&simulator, &stages, &profiles).expect("the simulator answers");
+    Report::new(&simulator.kernel(), &native, &others, &stages, &answers).finish();
+}

@@ -2,9 +2,10 @@
 
 use offload_compiler::lower::Forms;
 use offload_compiler::target::{Availability, Feature, Limits, Need, Program, Target};
-use offload_compiler::verify::Verdict;
+use offload_compiler::verify::{Finding, Input, Rules, Verdict};
 
 use crate::accept::judge;
+use crate::driver_model::detect;
 use crate::profile::{MapType, Profile};
 
 /// An interface's usual MTU, in bytes.
@@ -28,6 +29,22 @@ impl Nfp {
             profile,
             mtu: USUAL_MTU,
         }
+    }
+
+    /// What the driver would run wrongly in a program that it accepts: warnings.
+    pub fn wrong_code(&self, input: &Input<'_>) -> Vec<Finding> {
+        let rules = Rules {
+            offloaded: true,
+            ..input.rules
+        };
+        let input = Input {
+            rules,
+            ..input.clone()
+        };
+        detect(&input, &self.profile)
+            .into_iter()
+            .map(|(slot, rule)| rule.finding(slot))
+            .collect()
     }
 
     fn helper(&self, id: i32) -> bool {

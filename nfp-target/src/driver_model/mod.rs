@@ -12,6 +12,7 @@ mod model;
 mod shift;
 mod stack;
 mod upper;
+mod warning;
 
 use offload_compiler::isa::{CmpOp, Condition, Operand, Width};
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::isa::{AluOp, CmpOp};
 
 const WIDTHS: [Width; 2] = [Width::W32, Width::W64];
 const OPS: [AluOp; 14] = [

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: our commands beside the ones people use today, in one run on one machine.
 
 mod attach;
+mod check;
 mod list;
 mod measure;
 
@@ -19,19 +20,35 @@ pub(crate) enum Benchmark {
     List,
     /// `xdp-offload attach`, beside `ip link set xdpdrv` and `xdp-loader load`
     Attach,
+    /// Verification, `xdp-offload check`, beside the kernel's load of the same programs and prevail; builds prevail
+    Check,
 }
 
 /// Builds the commands for release and measures them.
 pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
-    install::require(&[IP, TIME, XDP_LOADER], install)?;
     if !install::is_root() {
         return Err(Error::NotPermitted { what: "bench" });
     }
+    if cfg!(debug_assertions) && matches!(benchmark, Benchmark::Check) {
+        // It calls the verifier as a library, which is to be measured as users get it.
+        return show(cargo().args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "xtask",
+            "--",
+            "bench",
+            "check",
+        ]));
+    }
+    install::require(&[IP, TIME, XDP_LOADER], install)?;
     show(cargo().args(["build", "--release", "--quiet"]))?;
     let release: PathBuf = target_folder().join("release");
     match benchmark {
         Benchmark::List => list::run(&release),
         Benchmark::Attach => attach::run(&release),
+        Benchmark::Check => check::run(&release),
     }
 }
 

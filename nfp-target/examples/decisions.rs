@@ -16,7 +16,7 @@ fn main() {
     let mut profiles: BTreeMap<String, Profile> = BTreeMap::new();
     // Asked, refused, decided otherwise.
     let mut counts: BTreeMap<String, (u32, u32, u32)> = BTreeMap::new();
-    for decision in decisions::parse(&text) {
+    for decision in tests::nfp::parse(&text) {
         let profile = profiles
             .entry(decision.profile.clone())
             .or_insert_with(|| Profile::shipped(&decision.profile).expect("a shipped profile"));

@@ -5,7 +5,7 @@ mod check;
 mod list;
 mod measure;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -22,10 +22,28 @@ pub(crate) enum Benchmark {
     Attach,
     /// Verification, `xdp-offload check`, beside the kernel's load of the same programs and prevail; builds prevail
     Check,
+    /// The code for the NFP: words and what they take beside the kernel driver's, and the time of translation
+    Nfp,
 }
 
 /// Builds the commands for release and measures them.
 pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
+    let measure: fn(&Path) -> Result<()> = match benchmark {
+        Benchmark::List => list::run,
+        Benchmark::Attach => attach::run,
+        Benchmark::Check => check::run,
+        // Nothing of it touches the kernel, and no command is beside it.
+        Benchmark::Nfp => {
+            return show(cargo().args([
+                "bench",
+                "--quiet",
+                "-p",
+                "nfp-target",
+                "--bench",
+                "codegen",
+            ]));
+        }
+    };
     if !install::is_root() {
         return Err(Error::NotPermitted { what: "bench" });
     }
@@ -44,12 +62,7 @@ pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
     }
     install::require(&[IP, TIME, XDP_LOADER], install)?;
     show(cargo().args(["build", "--release", "--quiet"]))?;
-    let release: PathBuf = target_folder().join("release");
-    match benchmark {
-        Benchmark::List => list::run(&release),
-        Benchmark::Attach => attach::run(&release),
-        Benchmark::Check => check::run(&release),
-    }
+    measure(&target_folder().join("release"))
 }
 
 /// The path of a command that [`install::require`] found; searched once, not in what is measured.

@@ -9,6 +9,12 @@
 //! known. Of these, helpers keep 12 to 19 (facts from running the driver's code). 21 is for copies, 22 has the address
 //! of the frame in bank A and the packet's length in bank B.
 
+mod liveness;
+mod parity;
+
+use liveness::{Live, live_out};
+use parity::Parity;
+
 use super::lir::{Class, Inst, Place, Program, Reg, Source, To};
 use super::select::LOCAL_WORDS;
 use super::{Refusal, Unsupported};
@@ -38,97 +44,13 @@ pub(super) enum Home {
 pub(super) type Homes = Vec<Home>;
 
 /// Gives each virtual register a home.
-pub(super) fn allocate(program: &mut Program) -> Result<Homes, Unsupported> {
-    let live = liveness(program);
+pub(super) fn allocate(program: &Program) -> Result<Homes, Unsupported> {
+    let live = live_out(program);
     let mut allocation = Allocation::new(program);
     allocation.interference(program, &live);
     allocation.banks(program);
     allocation.colour(program)?;
     Ok(allocation.homes)
-}
-
-/// What is live at the end of each block.
-pub(super) fn liveness(program: &Program) -> Vec<Set> {
-    let count = program.classes.len();
-    let blocks = program.blocks.len();
-    let mut read = vec![Set::new(count); blocks];
-    let mut written = vec![Set::new(count); blocks];
-    for (block, code) in program.blocks.iter().enumerate() {
-        for (_, inst) in &code.code {
-            let effect = inst.effect();
-            for reg in effect.reads {
-                if !written[block].has(reg) {
-                    read[block].add(reg);
-                }
-            }
-            for reg in effect.writes {
-                written[block].add(reg);
-            }
-        }
-    }
-    let mut out = vec![Set::new(count); blocks];
-    let mut before = vec![Vec::new(); blocks];
-    for block in 0..blocks {
-        for target in program.targets(block) {
-            before[target].push(block);
-        }
-    }
-    let mut work: Vec<usize> = (0..blocks).collect();
-    let mut waits = vec![true; blocks];
-    while let Some(block) = work.pop() {
-        waits[block] = false;
-        let mut live = out[block].clone();
-        live.remove_all(&written[block]);
-        live.add_all(&read[block]);
-        for &from in &before[block] {
-            if out[from].add_all(&live) && !waits[from] {
-                waits[from] = true;
-                work.push(from);
-            }
-        }
-    }
-    out
-}
-
-/// A set of registers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Set(Vec<u64>);
-
-impl Set {
-    fn new(count: usize) -> Self {
-        Self(vec![0; count.div_ceil(64)])
-    }
-
-    fn has(&self, reg: Reg) -> bool {
-        self.0[reg as usize / 64] >> (reg % 64) & 1 == 1
-    }
-
-    fn add(&mut self, reg: Reg) {
-        self.0[reg as usize / 64] |= 1 << (reg % 64);
-    }
-
-    fn add_all(&mut self, other: &Self) -> bool {
-        let mut changed = false;
-        for (word, other) in self.0.iter_mut().zip(&other.0) {
-            changed |= *other & !*word != 0;
-            *word |= other;
-        }
-        changed
-    }
-
-    fn remove_all(&mut self, other: &Self) {
-        for (word, other) in self.0.iter_mut().zip(&other.0) {
-            *word &= !other;
-        }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Reg> {
-        self.0.iter().enumerate().flat_map(|(at, &word)| {
-            (0..64)
-                .filter(move |bit| word >> bit & 1 == 1)
-                .map(move |bit| at as Reg * 64 + bit)
-        })
-    }
 }
 
 struct Allocation {
@@ -170,23 +92,25 @@ impl Allocation {
         }
     }
 
-    fn interference(&mut self, program: &Program, out: &[Set]) {
+    fn interference(&mut self, program: &Program, out: &[Vec<Reg>]) {
         let mut seen = vec![false; program.classes.len()];
         let mut live = Live::new(program.classes.len());
+        let mut writes = Vec::new();
         for (block, code) in program.blocks.iter().enumerate() {
             for (_, inst) in &code.code {
-                for reg in inst.effect().writes {
+                inst.each_write(|reg| {
                     if !std::mem::replace(&mut seen[reg as usize], true) {
                         self.order.push(reg);
                     }
-                }
+                });
             }
             live.clear();
-            out[block].iter().for_each(|reg| live.add(reg));
+            out[block].iter().for_each(|&reg| live.add(reg));
             for (_, inst) in code.code.iter().rev() {
-                let effect = inst.effect();
-                for (index, &reg) in effect.writes.iter().enumerate() {
-                    for &other in live.list.iter().chain(&effect.writes[..index]) {
+                writes.clear();
+                inst.each_write(|reg| writes.push(reg));
+                for (index, &reg) in writes.iter().enumerate() {
+                    for &other in live.list.iter().chain(&writes[..index]) {
                         self.meet(reg, other);
                     }
                 }
@@ -201,7 +125,7 @@ impl Allocation {
                 {
                     self.meet(*to, *reg);
                 }
-                for &reg in &effect.writes {
+                for &reg in &writes {
                     live.remove(reg);
                 }
                 if let Inst::Call { .. } = inst {
@@ -209,14 +133,8 @@ impl Allocation {
                         self.kept[reg as usize] = true;
                     }
                 }
-                for &reg in &effect.reads {
-                    live.add(reg);
-                }
+                inst.each_read(|reg| live.add(reg));
             }
-        }
-        for list in &mut self.neighbours {
-            list.sort_unstable();
-            list.dedup();
         }
     }
 
@@ -330,10 +248,9 @@ impl Allocation {
             }
             _ => {}
         }
-        let effect = inst.effect();
-        for reg in effect.reads.into_iter().chain(effect.writes) {
-            self.spillable[reg as usize] = false;
-        }
+        let spillable = &mut self.spillable;
+        inst.each_read(|reg| spillable[reg as usize] = false);
+        inst.each_write(|reg| spillable[reg as usize] = false);
     }
 
     fn wish(&mut self, inst: &Inst) {
@@ -530,97 +447,10 @@ fn slot_of(program: &Program, reg: Reg) -> usize {
         .blocks
         .iter()
         .flat_map(|code| &code.code)
-        .find(|(_, inst)| inst.effect().writes.contains(&reg))
+        .find(|(_, inst)| {
+            let mut writes = false;
+            inst.each_write(|to| writes |= to == reg);
+            writes
+        })
         .map_or(0, |(slot, _)| *slot as usize)
-}
-
-/// A set that can be listed and emptied in the time of its size.
-struct Live {
-    list: Vec<Reg>,
-    position: Vec<u32>,
-}
-
-const ABSENT: u32 = u32::MAX;
-
-impl Live {
-    fn new(count: usize) -> Self {
-        Self {
-            list: Vec::new(),
-            position: vec![ABSENT; count],
-        }
-    }
-
-    fn add(&mut self, reg: Reg) {
-        if self.position[reg as usize] == ABSENT {
-            self.position[reg as usize] = self.list.len() as u32;
-            self.list.push(reg);
-        }
-    }
-
-    fn remove(&mut self, reg: Reg) {
-        let at = std::mem::replace(&mut self.position[reg as usize], ABSENT);
-        if at != ABSENT {
-            self.list.swap_remove(at as usize);
-            if let Some(&moved) = self.list.get(at as usize) {
-                self.position[moved as usize] = at;
-            }
-        }
-    }
-
-    fn clear(&mut self) {
-        for reg in self.list.drain(..) {
-            self.position[reg as usize] = ABSENT;
-        }
-    }
-}
-
-/// Union-find with sides: which of two sides each member of a group is on.
-struct Parity {
-    parent: Vec<Reg>,
-    flipped: Vec<bool>,
-}
-
-impl Parity {
-    fn new(count: usize) -> Self {
-        Self {
-            parent: (0..count as Reg).collect(),
-            flipped: vec![false; count],
-        }
-    }
-
-    /// The group's head, and whether the side is the opposite of its.
-    fn find(&mut self, reg: Reg) -> (Reg, bool) {
-        let (mut at, mut flipped) = (reg, false);
-        while self.parent[at as usize] != at {
-            flipped ^= self.flipped[at as usize];
-            at = self.parent[at as usize];
-        }
-        // Shorten the way for the next time.
-        let (mut walk, mut rest) = (reg, flipped);
-        while self.parent[walk as usize] != walk {
-            let (next, flip) = (self.parent[walk as usize], self.flipped[walk as usize]);
-            self.parent[walk as usize] = at;
-            self.flipped[walk as usize] = rest;
-            rest ^= flip;
-            walk = next;
-        }
-        (at, flipped)
-    }
-
-    /// Puts two on the same or on opposite sides; false if they are on the others already.
-    fn join(&mut self, one: Reg, other: Reg, opposite: bool) -> bool {
-        let ((head, flip), (other_head, other_flip)) = (self.find(one), self.find(other));
-        if head == other_head {
-            return flip ^ other_flip == opposite;
-        }
-        self.parent[head as usize] = other_head;
-        self.flipped[head as usize] = flip ^ other_flip ^ opposite;
-        true
-    }
-
-    /// Whether two are on opposite sides, if that is decided.
-    fn side(&mut self, one: Reg, other: Reg) -> Option<bool> {
-        let ((head, flip), (other_head, other_flip)) = (self.find(one), self.find(other));
-        (head == other_head).then_some(flip ^ other_flip)
-    }
 }

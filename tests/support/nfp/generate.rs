@@ -4,22 +4,21 @@
 //! are numbers at every statement's start. Each statement has a usual form, which the driver takes, and forms at and
 //! just beyond a limit; how often it takes one of the latter differs from program to program.
 
+use crate::Random;
+use crate::nfpsim::Program;
 use offload_compiler::isa::assemble;
 use offload_compiler::verify::MapShape;
-use tests::Random;
-use tests::nfpsim::Program;
 
 /// The program of this number.
-pub(crate) fn program(number: u64) -> Program {
+pub fn program(number: u64) -> Program {
+    Generator::new(number).assembled(number)
+}
+
+/// A program of this number in usual forms only.
+pub fn usual(number: u64) -> Program {
     let mut generator = Generator::new(number);
-    generator.whole();
-    let code = assemble(&generator.out)
-        .unwrap_or_else(|error| panic!("program {number}: {error}\n{}", generator.out));
-    Program {
-        id: format!("r{number:06}"),
-        maps: generator.maps,
-        code: code.encode(),
-    }
+    generator.daring = 0;
+    generator.assembled(number)
 }
 
 const NUMBERS: [u8; 8] = [0, 1, 2, 3, 4, 5, 7, 8];
@@ -83,6 +82,17 @@ impl Generator {
             functions: String::new(),
             size,
             daring,
+        }
+    }
+
+    fn assembled(mut self, number: u64) -> Program {
+        self.whole();
+        let code = assemble(&self.out)
+            .unwrap_or_else(|error| panic!("program {number}: {error}\n{}", self.out));
+        Program {
+            id: format!("r{number:06}"),
+            maps: self.maps,
+            code: code.encode(),
         }
     }
 

@@ -9,8 +9,7 @@ const COMMANDS: [(&str, &[&str]); 3] = [
     (
         "xdp-offload",
         &[
-            "check", "compile", "attach", "detach", "status", "map", "run", "disasm", "cfg",
-            "explain",
+            "check", "attach", "detach", "status", "map", "run", "disasm", "cfg", "explain",
         ],
     ),
     ("hw-matrix", &["run", "diff", "list"]),

@@ -2,12 +2,9 @@
 //! hex bytes on standard input, memory as hex bytes in the first argument; runs it with r1 the memory's
 //! address and r2 its length, and prints r0 in hex.
 //!
-//! Options: `--engine interp` (the default) or `--engine nfp`, a simulated NFP (how a card can run such a program:
-//! `card.rs`); `--elf` for a program that comes as an object: with maps, or as the suite wraps it, alone in `.text`;
-//! `--program HEX` instead of standard input. A program that cannot run ends with code 1 and the reason on standard
-//! error.
-
-mod card;
+//! Options: `--engine interp` (the default and, so far, the only one), `--elf` for a program that comes
+//! as an object: with maps, or as the suite wraps it, alone in `.text`; `--program HEX` instead of
+//! standard input. A program that cannot run ends with code 1 and the reason on standard error.
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -22,7 +19,6 @@ struct Options {
     memory: Vec<u8>,
     program: Option<Vec<u8>>,
     elf: bool,
-    nfp: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,14 +44,6 @@ fn run() -> Result<u64, String> {
         read.map_err(|error| error.to_string())?;
         bytes(&text)?
     };
-    if options.nfp {
-        let code = if options.elf {
-            text_alone(&program).ok_or("the engine nfp runs objects with text alone")?
-        } else {
-            &program
-        };
-        return card::run(code, &options.memory);
-    }
     let limits = Limits {
         // The suite's programs read registers that nobody wrote.
         uninitialised: Uninitialised::Zero,
@@ -106,7 +94,6 @@ impl Options {
             memory: Vec::new(),
             program: None,
             elf: false,
-            nfp: false,
         };
         let mut rest: Vec<String> = arguments.collect();
         // The runner hands all options over as one argument; the memory is one too, with blanks.
@@ -119,8 +106,7 @@ impl Options {
         while let Some(word) = words.next() {
             match word {
                 "--engine" => match words.next() {
-                    Some("interp") => options.nfp = false,
-                    Some("nfp") => options.nfp = true,
+                    Some("interp") => {}
                     other => return Err(format!("no engine {}", other.unwrap_or("given"))),
                 },
                 "--elf" => options.elf = true,

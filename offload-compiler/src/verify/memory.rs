@@ -1,7 +1,5 @@
 //! Loads and stores through pointers.
 
-use std::fmt;
-
 use crate::isa::{Operand, Reg, Size, Width};
 
 use super::explore::{Step, Walk};
@@ -426,7 +424,7 @@ impl Walk<'_> {
                     bytes,
                     shape.value_size,
                     access,
-                    format_args!("values of map {}", shape.name),
+                    &format!("values of map {}", shape.name),
                 )?;
                 if let Some(field) = shape.special.iter().find(|field| {
                     start.0 < i64::from(field.offset + field.size)
@@ -451,17 +449,8 @@ impl Walk<'_> {
                         "this memory may only be read",
                     )));
                 }
-                self.region_bounds(
-                    slot,
-                    base,
-                    pointer,
-                    off,
-                    bytes,
-                    size,
-                    access,
-                    format_args!("this memory"),
-                )
-                .map(drop)
+                self.region_bounds(slot, base, pointer, off, bytes, size, access, "this memory")
+                    .map(drop)
             }
             Region::PacketEnd
             | Region::Map(_)
@@ -540,11 +529,7 @@ impl Walk<'_> {
             .knowing(format!("{base} is {pointer}"))
             .help(wanted);
         if let Some(proved) = proved
-            // Where several comparisons prove the same, the last one is what a person looks for.
-            && let Some(&(.., check)) = self
-                .checks
-                .iter()
-                .rfind(|&&(id, bytes, _)| (id, bytes) == (pointer.id, proved))
+            && let Some(&check) = self.checks.get(&(pointer.id, proved))
         {
             finding = finding.related(check, format!("this comparison covers {proved} bytes"));
         }
@@ -562,7 +547,7 @@ impl Walk<'_> {
         bytes: u32,
         size: u32,
         access: Access,
-        what: fmt::Arguments<'_>,
+        what: &str,
     ) -> Step<(i64, i64)> {
         let _ = &self.marks;
         let code = if matches!(pointer.region, Region::MapValue(_)) {

@@ -73,9 +73,10 @@ impl Walk<'_> {
         ))
     }
 
-    fn note_stack(&mut self, state: &State, frame: u8, low: i32) {
+    fn note_depth(&mut self, state: &State, frame: u8, low: i32) {
         if let Some(frame) = state.frames.get(frame as usize) {
-            self.note_depth(frame.function, low);
+            let depth = self.stack_depth.entry(frame.function).or_insert(0);
+            *depth = (*depth).max(-low);
         }
     }
 
@@ -94,7 +95,7 @@ impl Walk<'_> {
         };
         self.check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
-        self.note_stack(state, depth, low);
+        self.note_depth(state, depth, low);
         if pointer.variable.as_constant().is_some() {
             return self.read_slot(state, slot, depth, low, bytes);
         }
@@ -195,10 +196,7 @@ impl Walk<'_> {
                 }
             }
         }
-        if let Some((from, to)) = missing
-            && !(self.input.rules.uninitialised_stack_allowed
-                && self.warned(slot, Code::UninitialisedStack))
-        {
+        if let Some((from, to)) = missing {
             let reader = if what.is_empty() { "this read" } else { what };
             let finding = Finding::error(
                 Code::UninitialisedStack,
@@ -236,7 +234,7 @@ impl Walk<'_> {
         };
         self.check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
-        self.note_stack(state, depth, low);
+        self.note_depth(state, depth, low);
         if pointer.variable.as_constant().is_none() {
             return self.write_somewhere(state, slot, depth, low, high, value);
         }
@@ -258,7 +256,7 @@ impl Walk<'_> {
         }
         let before = state.frames[depth as usize].slot_ref(low);
         if !self.input.rules.leaks_allowed
-            && before.holds()
+            && before.held_bytes() > 0
             && before.held.pointer().is_some()
             && bytes as usize != SLOT
         {
@@ -396,7 +394,7 @@ impl Walk<'_> {
             return Ok((0, 0, 0));
         };
         let (low, high) = self.stack_span(slot, pointer, 0, bytes, mark)?;
-        self.note_stack(state, depth, low);
+        self.note_depth(state, depth, low);
         Ok((depth, low, high))
     }
 }

@@ -3,7 +3,6 @@
 pub mod attach;
 pub mod cfg;
 pub mod check;
-pub mod compile;
 pub mod detach;
 pub mod disasm;
 pub mod explain;

@@ -5,8 +5,6 @@
 
 #[path = "../tests/decisions/mod.rs"]
 mod decisions;
-#[path = "../tests/decisions/ours.rs"]
-mod ours;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +16,11 @@ fn main() {
     let mut profiles: BTreeMap<String, Profile> = BTreeMap::new();
     // Asked, refused, decided otherwise.
     let mut counts: BTreeMap<String, (u32, u32, u32)> = BTreeMap::new();
-    for decision in decisions::parse(&text) {
+    for decision in tests::nfp::parse(&text) {
         let profile = profiles
             .entry(decision.profile.clone())
             .or_insert_with(|| Profile::shipped(&decision.profile).expect("a shipped profile"));
-        let (alike, ours) = ours::compare(&decision, profile);
+        let (alike, ours) = decisions::compare(&decision, profile);
         let count = counts.entry(decision.profile.clone()).or_default();
         count.0 += 1;
         count.1 += u32::from(decision.said != "accept");

@@ -1,11 +1,11 @@
 //! A card as a target of `offload-compiler`.
 
-use offload_compiler::lower::{Doubt, Forms};
+use offload_compiler::lower::Forms;
 use offload_compiler::target::{Availability, Feature, Limits, Need, Program, Target};
-use offload_compiler::verify::Verdict;
+use offload_compiler::verify::{Finding, Input, Rules, Verdict};
 
 use crate::accept::judge;
-use crate::driver_model;
+use crate::driver_model::detect;
 use crate::profile::{MapType, Profile};
 
 /// An interface's usual MTU, in bytes.
@@ -29,6 +29,22 @@ impl Nfp {
             profile,
             mtu: USUAL_MTU,
         }
+    }
+
+    /// What the driver would run wrongly in a program that it accepts: warnings.
+    pub fn wrong_code(&self, input: &Input<'_>) -> Vec<Finding> {
+        let rules = Rules {
+            offloaded: true,
+            ..input.rules
+        };
+        let input = Input {
+            rules,
+            ..input.clone()
+        };
+        detect(&input, &self.profile)
+            .into_iter()
+            .map(|(slot, rule)| rule.finding(slot))
+            .collect()
     }
 
     fn helper(&self, id: i32) -> bool {
@@ -105,20 +121,13 @@ impl Target for Nfp {
             remainder: false,
             wide_arithmetic: false,
             atomics: false,
-            map_flags: false,
-            negative_offsets: false,
-            helper: |id| matches!(id, 1 | 2 | 3 | 7 | 25 | 44 | 65),
+            narrow_context: false,
             any_argument: false,
             mixed_pointers: false,
             variable_stack: false,
-            callers_stack: false,
             stack: self.limits().stack,
             frame_alignment: 64,
         }
-    }
-
-    fn doubts(&self, program: &Program<'_>) -> Vec<(usize, Doubt)> {
-        driver_model::doubts(program.input, &self.profile)
     }
 
     /// As the driver decides; it stops at the first finding.

@@ -1,35 +1,16 @@
 //! Our model of the driver's decisions against those of the real one (Linux 6.12.117): `tests/golden/nfp/README.md`.
 
 mod decisions;
-#[path = "decisions/ours.rs"]
-mod ours;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
-use std::path::Path;
 
-use decisions::{Decision, map};
+use decisions::{compare, judged};
 use nfp_target::profile::Profile;
 use offload_compiler::diagnostic::{Diagnostic, Style, render};
 use offload_compiler::isa::{Code, Insn};
 use offload_compiler::object::Linked;
 use offload_compiler::verify::{Input, MapReference};
-use ours::{compare, judged};
-
-fn golden(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/golden/nfp")
-        .join(name);
-    let mut text = String::new();
-    lzma_rust2::XzReader::new(std::fs::File::open(path).unwrap(), false)
-        .read_to_string(&mut text)
-        .unwrap();
-    text
-}
-
-fn decisions() -> Vec<Decision> {
-    decisions::parse(&golden("decisions.tsv.xz"))
-}
+use tests::nfp::{Decision, decisions, golden_text, map_shape};
 
 /// Random programs where a shift's amount is known on the paths that the verifier walks: the kernel of the decisions
 /// (6.12) leaves a path earlier or later than ours, and knows less of some ranges. Anything else is a failure, and so is one of these
@@ -67,7 +48,7 @@ fn decisions_are_the_drivers() {
 
 #[test]
 fn no_translation_is_shorter_than_the_least_number_of_words() {
-    let text = golden("lengths.tsv.xz");
+    let text = golden_text("lengths.tsv.xz");
     let lengths: HashMap<&str, usize> = text
         .lines()
         .map(|line| {
@@ -103,7 +84,7 @@ fn a_refusal_says_where_and_what_to_do() {
         profile: String::new(),
         id: String::new(),
         said: String::new(),
-        maps: vec![map("5 4 8 16 0 percpu")],
+        maps: vec![map_shape("5 4 8 16 0 percpu")],
         code: offload_compiler::isa::assemble(
             "r0 = 7\nr0 %= 3\n*(u32 *)(r10 - 4) = 5\nr2 = map[fd:0]\ncall 54\nr0 = 2\nexit",
         )

@@ -1,26 +1,17 @@
 //! The instruction set against words whose text and loaded form others made: see `tests/golden/nfp/README.md`.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
 
 use nfp_target::isa::reloc::{Layout, Relocation, relocate};
 use nfp_target::isa::{Instruction, Word, asm, decode, ecc, encode};
 use proptest::prelude::*;
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/golden/nfp")
-        .join(name)
-}
+use tests::nfp::{golden_text, translations};
+use tests::workspace;
 
 /// The (word, text) pairs of a compressed file.
 fn pairs(name: &str) -> Vec<(Word, String)> {
-    let file = std::fs::File::open(golden(name)).unwrap();
-    let mut text = String::new();
-    lzma_rust2::XzReader::new(file, false)
-        .read_to_string(&mut text)
-        .unwrap();
-    text.lines()
+    golden_text(name)
+        .lines()
         .map(|line| {
             let (word, text) = line.split_once('\t').unwrap();
             (
@@ -40,6 +31,25 @@ fn every_word_of_the_driver_decodes_and_encodes_to_itself() {
             decode(word.instruction).unwrap_or_else(|error| panic!("{word:x?} {text}: {error}"));
         assert_eq!(encode(&instruction), Ok(word.instruction), "{text}");
     }
+}
+
+#[test]
+fn every_word_of_every_translation_is_among_them() {
+    let known: HashSet<Word> = pairs("words.tsv.xz")
+        .into_iter()
+        .map(|pair| pair.0)
+        .collect();
+    let (mut programs, mut words) = (0, 0);
+    for translation in translations() {
+        programs += 1;
+        words += translation.words.len();
+        let strange = translation.words.iter().find(|word| !known.contains(word));
+        assert_eq!(strange, None, "{}", translation.id);
+    }
+    assert!(
+        programs > 6_000 && words > 800_000,
+        "{programs} programs, {words} words"
+    );
 }
 
 #[test]
@@ -66,7 +76,7 @@ fn words_beside_those_of_the_driver_have_the_disassemblers_text() {
 
 #[test]
 fn images_load_as_the_driver_loads_them() {
-    let text = std::fs::read_to_string(golden("loaded.txt")).unwrap();
+    let text = std::fs::read_to_string(workspace().join("tests/golden/nfp/loaded.txt")).unwrap();
     let mut kinds = std::collections::BTreeSet::new();
     for program in text.split("program ").skip(1) {
         let (head, body) = program.split_once('\n').unwrap();

@@ -1,8 +1,6 @@
 //! The simulator against the interpreter: the words of the kernel driver's JIT do on every packet what the eBPF program
 //! does, but for the rules of the driver model.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -10,12 +8,11 @@ use nfp_target::driver_model::{DriverModel, WrongCode, detect};
 use nfp_target::isa::{Instruction, Shift, Word, asm, decode, encode};
 use nfp_target::profile::Profile;
 use nfp_target::sim::{Exits, Figures, Image, Outcome, Stop, Thread, Unset, Verdict};
-use offload_compiler::interp::{
-    Act, At, FaultKind, Fixed, Limits, Machine, MapKind, MapSpec, Semantics, World, XdpInput,
-};
-use offload_compiler::isa::{AluOp, Callee, Instruction as Ebpf, Operand, Reg};
+use offload_compiler::interp::{Act, At, FaultKind, Fixed, Limits, Machine, Semantics, XdpInput};
+use offload_compiler::isa::{Callee, Instruction as Ebpf, Reg};
 use proptest::prelude::*;
-use support::Program;
+use tests::Random;
+use tests::nfp::{Element, Translation, contents, lengths, machine, packet, translations};
 
 /// Packets a program, unless `NFP_PACKETS` says otherwise.
 const PACKETS: usize = 50;
@@ -35,134 +32,6 @@ const WALKED: &[(&str, usize, (u64, u64), u64)] = &[
     ("f1_02660", 43, (0, 0), u64::MAX),
     ("f1_02660", 143, (0, u64::MAX), u64::MAX),
 ];
-
-/// splitmix64
-struct Random(Fixed);
-
-impl Random {
-    fn next(&mut self) -> u32 {
-        self.0.random()
-    }
-
-    fn below(&mut self, end: u32) -> u32 {
-        self.next() % end
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u32) as usize]
-    }
-}
-
-/// A packet that gets past some of a program's checks.
-fn packet(random: &mut Random, constants: &[u32]) -> Vec<u8> {
-    let length = if random.below(3) == 0 || constants.is_empty() {
-        random.pick(&[14, 20, 34, 42, 54, 60, 64, 65, 90, 128, 200, 256, 400])
-    } else {
-        random.pick(constants) + random.pick(&[0, 0, 1, 8, 40])
-    };
-    let mut bytes: Vec<u8> = match random.below(4) {
-        // Small numbers, so that comparisons with constants come out both ways.
-        0 => (0..length)
-            .map(|_| random.pick(&[0, 0, 1, 2, 255]))
-            .collect(),
-        _ => (0..length).map(|_| random.next() as u8).collect(),
-    };
-    let mut put = |at: usize, new: &[u8]| {
-        if let Some(place) = bytes.get_mut(at..at + new.len()) {
-            place.copy_from_slice(new);
-        }
-    };
-    match random.below(5) {
-        0 => {
-            put(12, &[8, 0, 0x45]);
-            put(23, &[random.pick(&[1, 6, 17, 4, 47])]);
-        }
-        1 => {
-            put(12, &[0x86, 0xdd, 0x60]);
-            put(20, &[random.pick(&[6, 17, 58])]);
-        }
-        2 => {
-            put(12, &[0x81, 0, 0, 5, 8, 0, 0x45]);
-            put(27, &[random.pick(&[6, 17])]);
-        }
-        _ => {}
-    }
-    for at in [34, 36, 38, 40] {
-        if random.below(3) == 0 {
-            put(at, &[0, random.pick(&[53, 80, 22, 123, 67])]);
-        }
-    }
-    bytes
-}
-
-/// The program's constants that may be lengths.
-fn lengths(program: &Program) -> Vec<u32> {
-    let constants = program
-        .code
-        .iter()
-        .filter_map(|(_, instruction)| match instruction {
-            Ebpf::Alu {
-                op: AluOp::Add,
-                src: Operand::Imm(imm),
-                ..
-            } => u32::try_from(*imm)
-                .ok()
-                .filter(|imm| (14..1500).contains(imm)),
-            _ => None,
-        });
-    constants.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-fn machine(program: &Program, random: &mut Random) -> Machine {
-    let mut machine = Machine::new(Limits::default());
-    machine.add_program(program.code.clone());
-    for shape in &program.maps {
-        let kind = MapKind::from_number(shape.kind).unwrap();
-        let map = machine
-            .add_map(MapSpec {
-                kind,
-                key_size: shape.key_size,
-                value_size: shape.value_size,
-                max_entries: shape.max_entries,
-                flags: shape.flags,
-            })
-            .unwrap();
-        for entry in 0..shape.max_entries.min(8) {
-            let key: Vec<u8> = match kind {
-                MapKind::Hash => (0..shape.key_size)
-                    .map(|_| random.pick(&[0, 0, 1, 255]))
-                    .collect(),
-                _ => entry.to_le_bytes().to_vec(),
-            };
-            let value = bytes(random, shape.value_size);
-            // A perf event array that is not open says so to the program; ours always are.
-            machine.update(map, &key, &value, 0).ok();
-        }
-    }
-    machine
-}
-
-fn bytes(random: &mut Random, len: u32) -> Vec<u8> {
-    (0..len).map(|_| random.next() as u8).collect()
-}
-
-type Element = (usize, Vec<u8>, Vec<u8>);
-
-fn contents(machine: &mut Machine, maps: usize) -> Vec<Element> {
-    let mut all = Vec::new();
-    for map in 0..maps {
-        let mut key = None;
-        while let Some(next) = machine.next_key(map, key.as_deref()).unwrap() {
-            let value = machine.lookup(map, &next).unwrap().unwrap_or_default();
-            // Arrays have an element for every key, and only some were ever looked at.
-            if value.iter().any(|byte| *byte != 0) {
-                all.push((map, next.clone(), value));
-            }
-            key = Some(next);
-        }
-    }
-    all
-}
 
 /// The driver model, which remembers the keys that were not found.
 struct Keys<'a> {
@@ -231,10 +100,9 @@ fn told(outcome: &Outcome) -> (u32, &[u8], Option<u8>) {
     (outcome.verdict as u32, &outcome.packet, outcome.queue)
 }
 
-fn compare(program: &Program, words: &[Word], without: Option<WrongCode>, tally: &mut Tally) {
+fn compare(program: &Translation, words: &[Word], without: Option<WrongCode>, tally: &mut Tally) {
     let profile = Profile::shipped(&program.profile).unwrap();
-    let parts = program.parts();
-    let input = program.input(&parts);
+    let input = program.ebpf.input();
     let unset = Unset::new(number("NFP_SEED", 7) as u32);
     let mut model = DriverModel::new(&input, &profile, &unset);
     if let Some(rule) = without {
@@ -252,8 +120,8 @@ fn compare(program: &Program, words: &[Word], without: Option<WrongCode>, tally:
         .fold(number("NFP_SEED", 1) as u64, |seed, byte| {
             seed * 31 % 1_000_003 + u64::from(byte)
         });
-    let mut random = Random(Fixed::new(seed));
-    let mut ours = machine(program, &mut random);
+    let mut random = Random::new(seed);
+    let mut ours = machine(&program.ebpf, &mut random, Limits::default());
     let mut theirs = ours.clone();
     let maps: BTreeMap<u32, usize> = program
         .map_ids
@@ -261,12 +129,13 @@ fn compare(program: &Program, words: &[Word], without: Option<WrongCode>, tally:
         .map(|(map, id)| (*id, *map))
         .collect();
     let shapes: Vec<(usize, u32)> = program
+        .ebpf
         .maps
         .iter()
         .enumerate()
         .map(|(map, shape)| (map, shape.key_size))
         .collect();
-    let constants = lengths(program);
+    let constants = lengths(&program.ebpf.code);
     let detected = detect(&input, &profile);
     tally.warned += usize::from(!detected.is_empty());
     let (mut wrong, mut blamed) = (false, false);
@@ -278,7 +147,7 @@ fn compare(program: &Program, words: &[Word], without: Option<WrongCode>, tally:
         // Every other packet comes again, once what it looked for is there.
         if round % 2 == 1 && !missed.is_empty() {
             for (map, key) in &missed {
-                let value = bytes(&mut random, program.maps[*map].value_size);
+                let value = random.bytes(program.ebpf.maps[*map].value_size as usize);
                 theirs.update(*map, key, &value, 1).ok();
                 ours.update(*map, key, &value, 1).ok();
             }
@@ -417,7 +286,7 @@ fn compare(program: &Program, words: &[Word], without: Option<WrongCode>, tally:
 
 #[test]
 fn the_drivers_words_do_what_the_program_does() {
-    let programs = support::programs();
+    let programs = translations();
     let only = std::env::var("NFP_ONLY").ok();
     let mut tally = Tally::default();
     for program in &programs {
@@ -466,12 +335,11 @@ const CLEARS: u8 = 1 << 6;
 #[test]
 fn upper_halves_and_copies_are_those_of_the_driver() {
     let (mut clears, mut other, mut differ) = (0, 0, Vec::new());
-    for program in support::programs() {
+    for program in translations() {
         let profile = Profile::shipped(&program.profile).unwrap();
-        let parts = program.parts();
-        let model = DriverModel::new(&program.input(&parts), &profile, &Unset::new(0));
+        let model = DriverModel::new(&program.ebpf.input(), &profile, &Unset::new(0));
         let copied = model.copied();
-        for (slot, instruction) in program.code.iter() {
+        for (slot, instruction) in program.ebpf.code.iter() {
             let flags = program.flags[slot];
             if flags & DEAD != 0 {
                 continue;
@@ -568,7 +436,7 @@ fn what_cannot_run_is_told_by_word() {
 
 #[test]
 fn figures_are_those_of_a_run() {
-    let program = (support::programs().into_iter())
+    let program = (translations().into_iter())
         .find(|program| program.id == "filter.v1.O1:drop_all")
         .unwrap();
     let image = Image::load(
@@ -613,7 +481,7 @@ proptest! {
 fn pool() -> &'static [u64] {
     static POOL: OnceLock<Vec<u64>> = OnceLock::new();
     POOL.get_or_init(|| {
-        support::programs()
+        translations()
             .iter()
             .step_by(7)
             .flat_map(|program| program.words.iter().map(|word| word.instruction))

@@ -1,126 +1,29 @@
 //! Our translations of programs that the driver accepts: all are made, each word is an instruction, and they are shorter
 //! than the driver's. What they do is compared in `codegen.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
-use std::path::Path;
+use std::collections::BTreeMap;
 
 use nfp_target::codegen::{Options, Refusal, compile};
 use nfp_target::isa::decode;
 use nfp_target::isa::reloc::relocate;
 use nfp_target::profile::Profile;
-use offload_compiler::isa::{Callee, Code, Imm64, Insn, Instruction, assemble};
-use offload_compiler::verify::{Function, Input, MapReference, MapShape, Rules};
-
-/// Words that every image has.
-const FRAME: usize = 23;
-
-fn golden(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../tests/golden/nfp")
-        .join(name);
-    let mut text = String::new();
-    lzma_rust2::XzReader::new(std::fs::File::open(path).unwrap(), false)
-        .read_to_string(&mut text)
-        .unwrap();
-    text
-}
-
-struct Program {
-    code: Code,
-    maps: Vec<MapShape>,
-    map_at: HashMap<usize, MapReference>,
-    functions: Vec<Function>,
-}
-
-impl Program {
-    fn new(code: Code, maps: Vec<MapShape>) -> Self {
-        let mut starts = BTreeSet::from([0]);
-        let mut map_at = HashMap::new();
-        for (slot, instruction) in code.iter() {
-            match instruction {
-                Instruction::Call(Callee::Local(distance)) => {
-                    starts.insert(slot.checked_add_signed(*distance as isize + 1).unwrap());
-                }
-                Instruction::LoadImm64 {
-                    value: Imm64::MapFd(map),
-                    ..
-                } => {
-                    let map = *map as u32;
-                    let value_offset = None;
-                    map_at.insert(slot, MapReference { map, value_offset });
-                }
-                _ => {}
-            }
-        }
-        let starts: Vec<usize> = starts.into_iter().collect();
-        let functions = starts
-            .iter()
-            .enumerate()
-            .map(|(index, &start)| Function {
-                name: String::new(),
-                start,
-                len: starts.get(index + 1).copied().unwrap_or(code.len()) - start,
-                global: None,
-            })
-            .collect();
-        Self {
-            code,
-            maps,
-            map_at,
-            functions,
-        }
-    }
-
-    fn input(&self) -> Input<'_> {
-        Input {
-            // The decisions are by Linux 6.12.
-            rules: Rules {
-                known_lookups: false,
-                known_negations: false,
-                ..Rules::default()
-            },
-            ..Input::new(&self.code, &self.maps, &self.map_at, &self.functions)
-        }
-    }
-}
+use offload_compiler::isa::{Code, assemble};
+use tests::nfp::{FIXED_WORDS, Unlinked, decisions, golden_text};
 
 /// The programs that the driver accepts on the card `full`, by name.
-fn accepted() -> BTreeMap<String, Program> {
-    golden("decisions.tsv.xz")
-        .lines()
-        .filter_map(|line| {
-            let [profile, kind, id, said, maps, code] = line.split('\t').collect::<Vec<_>>()[..]
-            else {
-                panic!("{line}");
-            };
-            if (profile, kind, said) != ("full", "xdp", "accept") {
-                return None;
-            }
-            let maps = maps
-                .split(';')
-                .filter(|map| !map.is_empty())
-                .map(|map| {
-                    let fields: Vec<&str> = map.split(' ').collect();
-                    let number = |index: usize| fields[index].parse::<u32>().unwrap();
-                    MapShape {
-                        kind: number(0),
-                        key_size: number(1),
-                        value_size: number(2),
-                        max_entries: number(3),
-                        flags: number(4),
-                        ..MapShape::default()
-                    }
-                })
-                .collect();
-            let bytes: Vec<u8> = (0..code.len())
-                .step_by(2)
-                .map(|at| u8::from_str_radix(&code[at..at + 2], 16).unwrap())
-                .collect();
-            let code = Code::decode(&Insn::read_all(&bytes)).ok()?;
-            Some((id.to_owned(), Program::new(code, maps)))
+fn accepted() -> BTreeMap<String, Unlinked> {
+    decisions()
+        .into_iter()
+        .filter(|decision| decision.profile == "full" && decision.said == "accept")
+        .filter_map(|decision| {
+            let code = Code::decode(&decision.code).ok()?;
+            Some((decision.id, Unlinked::new(code, decision.maps)?))
         })
         .collect()
+}
+
+fn assembled(source: &str) -> Unlinked {
+    Unlinked::new(assemble(source).unwrap(), Vec::new()).unwrap()
 }
 
 fn is_limit(why: &Refusal) -> bool {
@@ -137,7 +40,7 @@ fn is_limit(why: &Refusal) -> bool {
 fn what_the_driver_accepts_is_translated_into_fewer_words() {
     let profile = Profile::default();
     let programs = accepted();
-    let lengths = golden("lengths.tsv.xz");
+    let lengths = golden_text("lengths.tsv.xz");
     let (mut translated, mut refused, mut sum, mut named) = (0, 0, 0.0, 0);
     for line in lengths.lines() {
         let (id, words) = line.split_once('\t').unwrap();
@@ -164,8 +67,8 @@ fn what_the_driver_accepts_is_translated_into_fewer_words() {
         // The programs that people wrote.
         if id.contains(':') {
             let words: f64 = words.parse().unwrap();
-            sum += (f64::from((image.words.len() - FRAME) as u32)
-                / (words - f64::from(FRAME as u32)))
+            sum += (f64::from((image.words.len() - FIXED_WORDS) as u32)
+                / (words - f64::from(FIXED_WORDS as u32)))
             .ln();
             named += 1;
         }
@@ -191,7 +94,7 @@ fn straight_translations_pass_the_checks_too() {
 }
 
 fn refusal(source: &str) -> (usize, Refusal) {
-    let program = Program::new(assemble(source).unwrap(), Vec::new());
+    let program = assembled(source);
     let error = compile(&program.input(), &Profile::default(), Options::default()).unwrap_err();
     (error.slot, error.why)
 }
@@ -215,7 +118,7 @@ fn what_is_not_translated_is_told_by_slot() {
 
 /// The words of a program, as assembly text, without those that every image has.
 fn words(source: &str) -> Vec<String> {
-    let program = Program::new(assemble(source).unwrap(), Vec::new());
+    let program = assembled(source);
     let image = compile(&program.input(), &Profile::default(), Options::default()).unwrap();
     let own = &image.words[2..image.words.len() - 21];
     own.iter()

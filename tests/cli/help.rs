@@ -9,7 +9,8 @@ const COMMANDS: [(&str, &[&str]); 3] = [
     (
         "xdp-offload",
         &[
-            "check", "attach", "detach", "status", "map", "run", "disasm", "cfg", "explain",
+            "check", "compile", "attach", "detach", "status", "map", "run", "disasm", "cfg",
+            "explain",
         ],
     ),
     ("hw-matrix", &["run", "diff", "list"]),

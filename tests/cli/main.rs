@@ -1,11 +1,13 @@
 //! The commands as a user types them: help, exit codes, and what happens to input that is not what it should be.
 
 mod bad_input;
+mod compile;
 mod help;
 mod json;
 mod refused;
 mod run;
 mod unprivileged;
+mod wrong_code;
 
 /// Exit codes of all commands.
 mod code {

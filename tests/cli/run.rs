@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nfp_target::isa::reloc::Relocation;
+use nfp_target::isa::{Word, asm, encode};
 use serde_json::{Value, json};
 use tests::{corpus, golden, require_root, tool, workspace};
 
@@ -204,7 +206,167 @@ fn words_run_on_a_simulated_nfp_and_are_held_to_the_program() {
     let other = run("pass", &compared);
     let other = &other.expect_code(code::NO).stderr;
     assert!(other.contains("XDP_PASS and XDP_DROP"), "{other}");
-    let none = run("drop", &["--engine", "nfp"]);
-    let none = &none.expect_code(code::USAGE).stderr;
-    assert!(none.contains("--words"), "{none}");
+}
+
+#[test]
+fn the_nfp_runs_our_translation_and_does_what_the_program_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let services = json!([{
+        "key": hex_of(&[10, 0, 0, 2, 0, 53, 17, 0]),
+        "value": hex_of(&[0, 0, 0, 0, 1, 0, 0, 0]),
+    }]);
+    let file = folder.path().join("services.json");
+    fs::write(&file, services.to_string()).unwrap();
+    let fill = format!("services={}", file.display());
+    let vlan = {
+        let mut packet = udp(53);
+        packet.splice(12..12, [0x81, 0, 0, 5]);
+        packet
+    };
+    let packets = capture(folder.path(), &[udp(53), udp(80), vlan, vec![0; 60]]);
+    for (object, fill) in [
+        ("pass", None),
+        ("vlan_pop", None),
+        ("bounded_loop", None),
+        ("load_balancer", Some(&fill)),
+    ] {
+        let object = corpus(object);
+        let mut arguments = vec!["run", text(&object), "--packets", text(&packets)];
+        arguments.extend(["--compare", "interp,nfp"]);
+        if let Some(fill) = fill {
+            arguments.extend(["--map", fill]);
+        }
+        let output = tool("xdp-offload", &arguments);
+        let stdout = &output.expect_code(code::DONE).stdout;
+        assert!(stdout.contains("interp = nfp: 4 packets"), "{stdout}");
+    }
+    let object = corpus("pass");
+    let arguments = ["run", text(&object), "--packets", text(&packets)];
+    let output = tool(
+        "xdp-offload",
+        [&arguments[..], &["--engine", "nfp"]].concat(),
+    );
+    golden("code/run-nfp", &output.expect_code(code::DONE).stdout);
+}
+
+/// Bytes as a map's file may have them.
+fn hex_of(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("hex:{}", digits.concat())
+}
+
+#[test]
+fn what_the_card_cannot_run_is_said_before_the_first_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets = capture(folder.path(), &[udp(53)]);
+    let object = corpus("rate_limit");
+    let arguments = ["run", text(&object), "--packets", text(&packets)];
+    let refused = tool(
+        "xdp-offload",
+        [&arguments[..], &["--engine", "nfp"]].concat(),
+    );
+    let stderr = &refused.expect_code(code::NO).stderr;
+    assert!(
+        stderr.contains("error[offload-helper]") && stderr.contains("rate_limit.bpf.c:"),
+        "{stderr}"
+    );
+    let unused = tool(
+        "xdp-offload",
+        [&arguments[..], &["--words", "x.nfp"]].concat(),
+    );
+    let stderr = &unused.expect_code(code::USAGE).stderr;
+    assert!(
+        stderr.contains("only the engine nfp runs words"),
+        "{stderr}"
+    );
+}
+
+/// Words that end with the branch to the firmware that a program ends with.
+#[test]
+fn words_that_cannot_run_are_told_by_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let packets = capture(folder.path(), &[udp(53)]);
+    let file = folder.path().join("bad.nfp");
+    let object = corpus("pass");
+    let run = |content: &str| {
+        fs::write(&file, content).unwrap();
+        let start = ["run", text(&object), "--packets", text(&packets)];
+        let words = ["--engine", "nfp", "--words", text(&file)];
+        tool("xdp-offload", start.iter().chain(&words))
+    };
+    let word = |text: &str, relocation| {
+        let instruction = encode(&asm::parse(text).unwrap()).unwrap();
+        let word = Word {
+            instruction,
+            relocation,
+        };
+        format!("{:016x}\n", word.to_bits())
+    };
+    let plain = |text: &str| word(text, Relocation::None);
+    let nop = plain("nop");
+    let no = |content: &str, says: &[&str]| {
+        let output = run(content);
+        let stderr = &output.expect_code(code::NO).stderr;
+        for part in says {
+            assert!(stderr.contains(part), "{part:?} is not in\n{stderr}");
+        }
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    };
+    // Bits 39..35 of no instruction.
+    no(
+        &format!("{nop}{:016x}\n", 0x00c8_0000_0000_u64),
+        &["packet 1: 'pass' stops at word 1"],
+    );
+    no(
+        &format!("{nop}{}", plain("br[.9]")),
+        &[
+            "stops at word 1",
+            "control goes to address 9, where neither",
+        ],
+    );
+    no(&nop, &["stops at word 0", "control goes to address 2049"]);
+    no(
+        &format!("{nop}{}", word("br[.0]", Relocation::Branch)),
+        &["stops at word", "budget of 1048576 words used up"],
+    );
+    let read = "mem[read32_swap, $xfer_0, gprA_1, 0x3c, 1], ctx_swap[sig1]";
+    no(
+        &format!(
+            "{}{}",
+            plain("alu[gprA_1, *l$index1[2], +, 0x0]"),
+            plain(read)
+        ),
+        &[
+            "stops at word 1",
+            "read of 4 bytes at +60 of the packet, which has 42",
+        ],
+    );
+    let usage = |content: &str, says: &str| {
+        let output = run(content);
+        let stderr = &output.expect_code(code::USAGE).stderr;
+        assert!(stderr.contains(says), "{says:?} is not in\n{stderr}");
+        let shown = tool("xdp-offload", ["disasm", "--nfp", text(&file)]);
+        shown.expect_code(code::USAGE);
+    };
+    usage("000000f0000c0300\nnop\n", "line 2: not a word");
+    usage(
+        "ff0000f0000c0300\n",
+        "line 1: relocation kind 255 is unknown",
+    );
+    let shown = {
+        fs::write(&file, format!("{nop}{:016x}\n{nop}", 0x00c8_0000_0000_u64)).unwrap();
+        tool("xdp-offload", ["disasm", text(&file)])
+    };
+    assert!(
+        shown
+            .expect_code(code::USAGE)
+            .stderr
+            .contains("word 1 is no instruction")
+    );
+    assert_eq!(
+        shown.stdout.lines().count(),
+        3,
+        "the others are shown: {}",
+        shown.stdout
+    );
 }

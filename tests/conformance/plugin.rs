@@ -2,9 +2,12 @@
 //! hex bytes on standard input, memory as hex bytes in the first argument; runs it with r1 the memory's
 //! address and r2 its length, and prints r0 in hex.
 //!
-//! Options: `--engine interp` (the default and, so far, the only one), `--elf` for a program that comes
-//! as an object: with maps, or as the suite wraps it, alone in `.text`; `--program HEX` instead of
-//! standard input. A program that cannot run ends with code 1 and the reason on standard error.
+//! Options: `--engine interp` (the default) or `--engine nfp`, a simulated NFP (how a card can run such a program:
+//! `card.rs`); `--elf` for a program that comes as an object: with maps, or as the suite wraps it, alone in `.text`;
+//! `--program HEX` instead of standard input. A program that cannot run ends with code 1 and the reason on standard
+//! error.
+
+mod card;
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -19,6 +22,7 @@ struct Options {
     memory: Vec<u8>,
     program: Option<Vec<u8>>,
     elf: bool,
+    nfp: bool,
 }
 
 fn main() -> ExitCode {
@@ -44,6 +48,14 @@ fn run() -> Result<u64, String> {
         read.map_err(|error| error.to_string())?;
         bytes(&text)?
     };
+    if options.nfp {
+        let code = if options.elf {
+            text_alone(&program).ok_or("the engine nfp runs objects with text alone")?
+        } else {
+            &program
+        };
+        return card::run(code, &options.memory);
+    }
     let limits = Limits {
         // The suite's programs read registers that nobody wrote.
         uninitialised: Uninitialised::Zero,
@@ -94,6 +106,7 @@ impl Options {
             memory: Vec::new(),
             program: None,
             elf: false,
+            nfp: false,
         };
         let mut rest: Vec<String> = arguments.collect();
         // The runner hands all options over as one argument; the memory is one too, with blanks.
@@ -106,7 +119,8 @@ impl Options {
         while let Some(word) = words.next() {
             match word {
                 "--engine" => match words.next() {
-                    Some("interp") => {}
+                    Some("interp") => options.nfp = false,
+                    Some("nfp") => options.nfp = true,
                     other => return Err(format!("no engine {}", other.unwrap_or("given"))),
                 },
                 "--elf" => options.elf = true,

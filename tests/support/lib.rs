@@ -9,6 +9,7 @@ mod cable;
 mod golden;
 pub mod kernel_answer;
 pub mod netns;
+pub mod nfp;
 pub mod nfpsim;
 mod output;
 mod random;

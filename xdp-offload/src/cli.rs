@@ -1,6 +1,6 @@
 //! The command line: one place for help, man page and completions.
 
-use crate::commands::{attach, cfg, check, detach, disasm, explain, map, run, status};
+use crate::commands::{attach, cfg, check, compile, detach, disasm, explain, map, run, status};
 use clap::{ColorChoice, Parser, Subcommand};
 
 /// Runs XDP programs where the NIC runs them best, and says where and why.
@@ -40,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Verify an object's programs, say at which source line one is unsafe, and which mode would hold
     Check(check::Args),
+    /// Translate a program for a Netronome NIC
+    Compile(compile::Args),
     /// Attach a program in the best mode that holds
     Attach(attach::Args),
     /// Detach programs
@@ -50,7 +52,7 @@ pub enum Command {
     Map(map::Args),
     /// Run a program on the packets of a file
     Run(run::Args),
-    /// Print a program's instructions in the kernel's text
+    /// Print eBPF instructions or NFP words as text
     Disasm(disasm::Args),
     /// Show a program's control flow
     Cfg(cfg::Args),

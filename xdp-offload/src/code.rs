@@ -8,6 +8,7 @@ use offload_compiler::object::{Linked, PatchTarget};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 /// The kernel takes a million instructions of 8 bytes (`BPF_COMPLEXITY_LIMIT_INSNS`).
 const BIGGEST_CODE: u64 = 8_000_000;
@@ -38,6 +39,21 @@ pub(crate) struct ProgramCode {
 }
 
 impl Source {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.selection.object
+    }
+
+    /// Whether it was said that the file holds plain instructions.
+    pub(crate) fn is_raw(&self) -> bool {
+        self.raw
+    }
+
+    /// Takes the file for plain instructions.
+    pub(crate) fn as_raw(&self) -> Result<Vec<ProgramCode>, Failure> {
+        Ok(vec![self.read_raw()?])
+    }
+
     /// The programs that were asked for, all XDP programs if none was named.
     pub(crate) fn read(&self) -> Result<Vec<ProgramCode>, Failure> {
         if self.raw {
@@ -65,17 +81,12 @@ impl Source {
                 let linked = loader.link(index).map_err(|error| {
                     Failure::new(Exit::No, format!("cannot link '{}'", program.name)).because(error)
                 })?;
-                let bytes = linked.with_fds(|target| match target {
-                    PatchTarget::Map { map } | PatchTarget::MapValue { map, .. } => map as i32,
-                    PatchTarget::ModuleBtf { .. } => 0,
-                });
-                Ok(ProgramCode {
-                    name: program.name.clone(),
-                    section: program.section.clone(),
-                    insns: Insn::read_all(&bytes),
-                    maps: maps.clone(),
-                    linked: Some(linked),
-                })
+                Ok(ProgramCode::of(
+                    &program.name,
+                    &program.section,
+                    linked,
+                    maps.clone(),
+                ))
             })
             .collect()
     }
@@ -107,6 +118,21 @@ impl Source {
 }
 
 impl ProgramCode {
+    /// A linked program's. `maps` are the names of the object's maps.
+    pub(crate) fn of(name: &str, section: &str, linked: Linked, maps: Vec<String>) -> Self {
+        let bytes = linked.with_fds(|target| match target {
+            PatchTarget::Map { map } | PatchTarget::MapValue { map, .. } => map as i32,
+            PatchTarget::ModuleBtf { .. } => 0,
+        });
+        Self {
+            name: name.to_owned(),
+            section: section.to_owned(),
+            insns: Insn::read_all(&bytes),
+            maps,
+            linked: Some(linked),
+        }
+    }
+
     /// The names of its functions, by their first slots.
     pub(crate) fn functions(&self) -> BTreeMap<usize, String> {
         let functions = self.linked.iter().flat_map(|linked| &linked.functions);

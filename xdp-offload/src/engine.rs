@@ -1,6 +1,7 @@
 //! What runs a program on packets: the interpreter, the kernel's test run, or the simulator of an NFP.
 
 use crate::exit::{Exit, Failure};
+use crate::map_difference;
 use generic_fallback::load::{Binding, Loaded as OnKernel, Loader};
 use kernel::bpf::map::ANY;
 use kernel::bpf::test_run::TestRun;
@@ -19,7 +20,7 @@ pub(crate) enum Kind {
     Interp,
     /// The running kernel (`BPF_PROG_TEST_RUN`)
     Kernel,
-    /// A simulated NFP, which runs the words of `--words`; cycles are estimates
+    /// A simulated NFP, which runs our translation or the words of `--words`; cycles are estimates
     Nfp,
 }
 
@@ -52,9 +53,29 @@ pub(crate) enum Engine<'a> {
     },
 }
 
+/// What a simulated card runs.
+pub(crate) struct Words {
+    /// The words.
+    pub(crate) code: Vec<Word>,
+    /// Where they come from in the program, where they are its translation.
+    pub(crate) places: Vec<Option<Place>>,
+    /// The card.
+    pub(crate) profile: Profile,
+}
+
+/// Where a word comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The slot.
+    pub(crate) slot: usize,
+    /// FILE:LINE, where it is known.
+    pub(crate) line: Option<String>,
+}
+
 /// A simulated card with a program.
 pub(crate) struct Card {
     image: Image,
+    places: Vec<Option<Place>>,
     profile: Profile,
     costs: Costs,
     /// The machine's maps by their numbers in the words.
@@ -77,14 +98,25 @@ pub(crate) struct Ran {
     pub(crate) nanoseconds: Option<u64>,
 }
 
+impl Ran {
+    /// The verdict as it counts: what is none, or sends the packet to nowhere, aborts the program. The card knows
+    /// no redirects.
+    pub(crate) fn effect(&self) -> u32 {
+        if self.verdict > 3 && self.redirect.is_none() {
+            return 0;
+        }
+        self.verdict
+    }
+}
+
 impl<'a> Engine<'a> {
-    /// Loads a program of an object; `words` are for the simulator.
+    /// Loads a program of an object; `words` are for the simulator, which is not asked for without.
     pub(crate) fn load(
         kind: Kind,
         object: &'a Object,
         loader: &'a Loader<'a>,
         program: usize,
-        words: &[Word],
+        words: Option<&Words>,
     ) -> Result<Self, Failure> {
         let name = &object.programs[program].name;
         let on_machine = || {
@@ -95,15 +127,20 @@ impl<'a> Engine<'a> {
         };
         match kind {
             Kind::Nfp => {
+                let Some(words) = words else {
+                    return Err(Failure::new(Exit::Usage, "the engine nfp needs words"));
+                };
                 let loaded = on_machine()?;
-                let profile = Profile::default();
-                let image = Image::load(words, Exits::find(words), &profile).map_err(|error| {
+                let profile = words.profile.clone();
+                let exits = Exits::find(&words.code);
+                let image = Image::load(&words.code, exits, &profile).map_err(|error| {
                     Failure::new(Exit::Usage, "the words cannot be loaded").because(error)
                 })?;
                 // The driver numbers a program's maps as they are made.
                 let maps = (1..).zip(loaded.maps.values().copied()).collect();
                 let card = Box::new(Card {
                     image,
+                    places: words.places.clone(),
                     profile,
                     costs: Costs::shipped(),
                     maps,
@@ -191,6 +228,18 @@ impl<'a> Engine<'a> {
         Ok(true)
     }
 
+    /// The first element that two engines left different in a map, where both can be looked into: a line.
+    pub(crate) fn differing_map(&mut self, other: &mut Self, object: &Object) -> Option<String> {
+        let (
+            Self::Interp { loaded: one, .. } | Self::Nfp { loaded: one, .. },
+            Self::Interp { loaded: two, .. } | Self::Nfp { loaded: two, .. },
+        ) = (self, other)
+        else {
+            return None;
+        };
+        map_difference::find(one, two, object)
+    }
+
     /// Runs the program on a packet that came at this time.
     pub(crate) fn run(&mut self, packet: &[u8], time_ns: u64) -> Result<Ran, Failure> {
         match self {
@@ -238,8 +287,19 @@ impl<'a> Engine<'a> {
                 )
                 .and_then(Thread::run)
                 .map_err(|stop| {
-                    Failure::new(Exit::No, format!("'{name}' stops at word {}", stop.at))
-                        .because(stop.kind)
+                    let place = match card.places.get(stop.at).and_then(Option::as_ref) {
+                        None => String::new(),
+                        Some(Place { slot, line: None }) => format!(" (instruction {slot})"),
+                        Some(Place {
+                            slot,
+                            line: Some(line),
+                        }) => format!(" (instruction {slot} at {line})"),
+                    };
+                    Failure::new(
+                        Exit::No,
+                        format!("'{name}' stops at word {}{place}", stop.at),
+                    )
+                    .because(stop.kind)
                 })?;
                 Ok(Ran {
                     verdict: ran.verdict as u32,

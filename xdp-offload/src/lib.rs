@@ -6,8 +6,11 @@ mod code;
 pub mod commands;
 mod engine;
 pub mod exit;
+mod findings;
 pub mod json;
+mod map_difference;
 mod map_entry;
+mod nfp;
 mod output;
 mod pcap;
 mod render;
@@ -57,6 +60,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     }
     match cli.command {
         Command::Check(args) => commands::check::run(&args),
+        Command::Compile(args) => commands::compile::run(&args),
         Command::Attach(args) => commands::attach::run(&args),
         Command::Detach(args) => commands::detach::run(&args),
         Command::Status(args) => commands::status::run(&args),

@@ -1,6 +1,7 @@
 //! What is checked: a program of an object, or plain instructions beside a list of maps.
 
 use crate::choose::{self, Selection};
+use crate::code::ProgramCode;
 use crate::exit::{Exit, Failure};
 use generic_fallback::load::{LoadError, Loader};
 use offload_compiler::isa::{self, Callee, Imm64, Instruction};
@@ -78,6 +79,12 @@ impl Subject {
             prepared,
             maps: maps.into_iter().map(|map| map.name).collect(),
         })
+    }
+
+    /// Its instructions with the names of maps, for text.
+    pub(crate) fn code(&self, prepared: &Prepared) -> ProgramCode {
+        let maps = prepared.maps.iter().map(|map| map.name.clone()).collect();
+        ProgramCode::of(&self.name, &self.section, self.linked.clone(), maps)
     }
 
     /// The helpers that it calls, by the kernel's numbers, ascending.

@@ -25,6 +25,35 @@ pub(crate) struct TargetArgs {
     profile: Option<PathBuf>,
 }
 
+/// Which card.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CardArgs {
+    /// The card: full (the default), minimal, nomaps, ..., or a file of a card's capabilities
+    #[arg(long, value_name = "FILE|NAME")]
+    profile: Option<String>,
+}
+
+impl CardArgs {
+    /// Whether one was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        self.profile.is_some()
+    }
+
+    /// The card that was asked for, one that has all if none was.
+    pub(crate) fn choose(&self) -> Result<Nfp, Failure> {
+        let Some(text) = &self.profile else {
+            return Ok(Nfp::new(Profile::default()));
+        };
+        let path = Path::new(text);
+        let profile = match Profile::shipped(text) {
+            Some(profile) if !path.is_file() => profile,
+            None if !path.exists() && !text.contains(['/', '.']) => return Err(no_profile(text)),
+            _ => read_profile(path)?,
+        };
+        Ok(Nfp::new(profile))
+    }
+}
+
 /// A target.
 pub(crate) enum Chosen {
     /// The running kernel.
@@ -81,18 +110,20 @@ impl TargetArgs {
                 }),
             ("nfp", profile) => {
                 let name = profile.unwrap_or("full");
-                let profile = Profile::shipped(name).ok_or_else(|| {
-                    let names: Vec<&str> = Profile::shipped_names().collect();
-                    Failure::new(Exit::Usage, format!("no profile '{name}'"))
-                        .because(format!("there is {}", names.join(", ")))
-                        .remedy("--profile FILE takes one of your own")
-                })?;
+                let profile = Profile::shipped(name).ok_or_else(|| no_profile(name))?;
                 Ok(Chosen::Nfp(Box::new(Nfp::new(profile))))
             }
             _ => Err(Failure::new(Exit::Usage, format!("no target '{text}'"))
                 .because("there is kernel, kernel:VERSION, nfp, nfp:PROFILE")),
         }
     }
+}
+
+fn no_profile(name: &str) -> Failure {
+    let names: Vec<&str> = Profile::shipped_names().collect();
+    Failure::new(Exit::Usage, format!("no profile '{name}'"))
+        .because(format!("there is {}", names.join(", ")))
+        .remedy("--profile FILE takes one of your own")
 }
 
 fn read_profile(path: &Path) -> Result<Profile, Failure> {

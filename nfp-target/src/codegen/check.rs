@@ -1,6 +1,9 @@
 //! Proves an allocation: on every path, each register that is read holds what was last written to the virtual register
 //! that lives there. Made without the allocator's own sets.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::allocate::{Home, Homes, KEPT};
 use super::lir::{Class, Inst, Program, Reg, Source, To};
 use crate::isa::Bank;
@@ -12,8 +15,38 @@ const PLACES: usize = TRANSFER + 32;
 const BANK: usize = 32;
 const SCRATCH: usize = 21;
 
+/// No virtual register.
+const NONE: Reg = Reg::MAX;
+
 /// The virtual register that each place holds.
-type State = Vec<Option<Reg>>;
+type State = [Reg; PLACES];
+
+/// Places, a bit each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Places(u128);
+
+impl Places {
+    fn one(place: usize) -> Self {
+        Self(1u128.checked_shl(place as u32).unwrap_or(0))
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let place = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (place < PLACES).then_some(place)
+        })
+    }
+}
 
 /// Checks the homes of a program's virtual registers.
 ///
@@ -21,92 +54,117 @@ type State = Vec<Option<Reg>>;
 /// What does not hold, in words.
 pub(super) fn check(program: &Program, homes: &Homes) -> Result<(), String> {
     let blocks = program.blocks.len();
-    let mut before: Vec<Option<State>> = vec![None; blocks];
     if blocks == 0 {
         return Ok(());
     }
-    before[0] = Some(vec![None; PLACES]);
-    let mut work = vec![0];
-    while let Some(block) = work.pop() {
-        let Some(mut state) = before[block].clone() else {
+    let mut before: Vec<Option<State>> = vec![None; blocks];
+    before[0] = Some([NONE; PLACES]);
+    let rank = ranks(program);
+    let mut work = BinaryHeap::from([Reverse((rank[0], 0))]);
+    let mut waits = vec![false; blocks];
+    while let Some(Reverse((_, block))) = work.pop() {
+        waits[block] = false;
+        let Some(mut state) = before[block] else {
             continue;
         };
         for (_, inst) in &program.blocks[block].code {
             step(program, homes, inst, &mut state)?;
-            if let Some(target) = inst.target() {
-                let changed = match &mut before[target] {
-                    Some(known) => {
-                        let mut changed = false;
-                        for (known, now) in known.iter_mut().zip(&state) {
-                            if known.is_some() && known != now {
-                                *known = None;
-                                changed = true;
-                            }
+            let Some(target) = inst.target() else {
+                continue;
+            };
+            let mut changed = true;
+            match &mut before[target] {
+                Some(known) => {
+                    changed = false;
+                    for (known, now) in known.iter_mut().zip(&state) {
+                        if *known != NONE && known != now {
+                            *known = NONE;
+                            changed = true;
                         }
-                        changed
                     }
-                    unknown => {
-                        *unknown = Some(state.clone());
-                        true
-                    }
-                };
-                if changed {
-                    work.push(target);
                 }
+                unknown => *unknown = Some(state),
+            }
+            if changed && !std::mem::replace(&mut waits[target], true) {
+                work.push(Reverse((rank[target], target)));
             }
         }
     }
     Ok(())
 }
 
-fn places(homes: &Homes, reg: Reg, words: u8) -> Vec<usize> {
+/// An order in which each block comes after those that lead to it, loops apart: so most are looked at once.
+fn ranks(program: &Program) -> Vec<u32> {
+    let mut rank = vec![u32::MAX; program.blocks.len()];
+    let mut seen = vec![false; program.blocks.len()];
+    let mut next = u32::MAX;
+    let mut work = vec![(0, false)];
+    while let Some((block, done)) = work.pop() {
+        if done {
+            next -= 1;
+            rank[block] = next;
+        } else if !std::mem::replace(&mut seen[block], true) {
+            work.push((block, true));
+            let targets = program.blocks[block].code.iter();
+            work.extend(targets.filter_map(|(_, inst)| Some((inst.target()?, false))));
+        }
+    }
+    rank
+}
+
+fn places(program: &Program, homes: &Homes, reg: Reg) -> Places {
     match homes[reg as usize] {
-        Home::None => Vec::new(),
-        Home::One(Bank::A, number) => vec![number.into()],
-        Home::One(Bank::B, number) => vec![BANK + usize::from(number)],
-        Home::Both(number) => vec![number.into(), BANK + usize::from(number)],
-        Home::Local(word) => vec![LOCAL + usize::from(word)],
-        Home::Transfer(first) => (0..words)
-            .map(|word| TRANSFER + usize::from(first + word))
-            .collect(),
+        Home::None => Places(0),
+        Home::One(Bank::A, number) => Places::one(number.into()),
+        Home::One(Bank::B, number) => Places::one(BANK + usize::from(number)),
+        Home::Both(number) => {
+            Places::one(number.into()).and(Places::one(BANK + usize::from(number)))
+        }
+        Home::Local(word) => Places::one(LOCAL + usize::from(word)),
+        Home::Transfer(first) => {
+            let words = match program.classes[reg as usize] {
+                Class::Word => 1,
+                Class::Transfer(words) => words,
+            };
+            (0..words).fold(Places(0), |row, word| {
+                row.and(Places::one(TRANSFER + usize::from(first + word)))
+            })
+        }
     }
 }
 
-fn width(program: &Program, reg: Reg) -> u8 {
-    match program.classes[reg as usize] {
-        Class::Word => 1,
-        Class::Transfer(words) => words,
-    }
+/// One of a row of transfer registers.
+fn one_of(row: Places, index: u8) -> Places {
+    row.iter().nth(index.into()).map_or(Places(0), Places::one)
 }
 
-fn holds(state: &State, places: &[usize], reg: Reg) -> Result<(), String> {
-    if places.is_empty() {
+fn holds(state: &State, places: Places, reg: Reg) -> Result<(), String> {
+    if places == Places(0) {
         return Err(format!("v{reg} is read and has no home"));
     }
-    for &place in places {
-        if state.get(place).copied().flatten() != Some(reg) {
-            return Err(format!("v{reg} is read where it is not"));
-        }
+    if places.iter().any(|place| state[place] != reg) {
+        return Err(format!("v{reg} is read where it is not"));
     }
     Ok(())
 }
 
 fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Result<(), String> {
-    let all = |reg| places(homes, reg, width(program, reg));
-    for source in inst.sources() {
-        match source {
-            Source::Reg(reg) => holds(state, &all(reg), reg)?,
+    let all = |reg| places(program, homes, reg);
+    let mut outcome = Ok(());
+    inst.each_source(|source| {
+        let (reg, places) = match source {
+            Source::Reg(reg) => (reg, all(reg)),
             Source::Transfer(reg, index) => match inst {
-                Inst::Write { .. } | Inst::Add { .. } => holds(state, &all(reg), reg)?,
-                _ => holds(
-                    state,
-                    &all(reg)[usize::from(index)..=usize::from(index)],
-                    reg,
-                )?,
+                Inst::Write { .. } | Inst::Add { .. } => (reg, all(reg)),
+                _ => (reg, one_of(all(reg), index)),
             },
-            _ => {}
+            _ => return,
+        };
+        if outcome.is_ok() {
+            outcome = holds(state, places, reg);
         }
-    }
+    });
+    outcome?;
     if let Inst::Field {
         to: To::Reg(to),
         old: Some(Source::Reg(old)),
@@ -116,8 +174,8 @@ fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Res
         && old != source
     {
         let (to, old, source) = (all(*to), all(*old), all(*source));
-        let kept = to.iter().all(|place| old.contains(place));
-        if !kept && to.iter().any(|place| source.contains(place)) {
+        let kept = to.0 & !old.0 == 0;
+        if !kept && to.meets(source) {
             return Err("the old value is put where the new bytes are".into());
         }
     }
@@ -127,34 +185,37 @@ fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Res
             let kept = place < LOCAL && KEPT >> number & 1 == 1 && number != SCRATCH
                 || (LOCAL..TRANSFER).contains(&place);
             if !kept {
-                *held = None;
+                *held = NONE;
             }
         }
     }
-    let mut written: Vec<usize> = Vec::new();
-    for to in inst.results() {
+    let mut written = Places(0);
+    let mut outcome = Ok(());
+    inst.each_result(|to| {
         let (reg, places) = match to {
-            To::Reg(reg) => (Some(reg), all(reg)),
+            To::Reg(reg) => (reg, all(reg)),
             To::Transfer(reg, index) => match inst {
-                Inst::Read { .. } => (Some(reg), all(reg)),
-                _ => (Some(reg), vec![all(reg)[usize::from(index)]]),
+                Inst::Read { .. } => (reg, all(reg)),
+                _ => (reg, one_of(all(reg), index)),
             },
-            To::Local(word) => (None, vec![LOCAL + usize::from(word)]),
-            To::Fixed(Bank::A, number) => (None, vec![number.into()]),
-            To::Fixed(Bank::B, number) => (None, vec![BANK + usize::from(number)]),
-            To::Both(number) => (None, vec![number.into(), BANK + usize::from(number)]),
-            To::Nothing | To::Vector(_) | To::Length => continue,
+            To::Local(word) => (NONE, Places::one(LOCAL + usize::from(word))),
+            To::Fixed(Bank::A, number) => (NONE, Places::one(number.into())),
+            To::Fixed(Bank::B, number) => (NONE, Places::one(BANK + usize::from(number))),
+            To::Both(number) => {
+                let both = Places::one(number.into());
+                (NONE, both.and(Places::one(BANK + usize::from(number))))
+            }
+            To::Nothing | To::Vector(_) | To::Length => return,
         };
-        for place in places {
-            if written.contains(&place) {
-                return Err("two results in one place".into());
-            }
-            if place >= PLACES {
-                return Err("a place that does not exist".into());
-            }
-            written.push(place);
+        if places.meets(written) {
+            outcome = Err("two results in one place".into());
+        } else if places.0 >> PLACES != 0 {
+            outcome = Err("a place that does not exist".into());
+        }
+        written = written.and(places);
+        for place in places.iter() {
             state[place] = reg;
         }
-    }
-    Ok(())
+    });
+    outcome
 }

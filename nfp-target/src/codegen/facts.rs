@@ -5,7 +5,9 @@
 //! all, and generates wrong code). What an address points into, its fixed distance and what of the packet was proved are
 //! compared always: these hold on every path, and no more is used here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 
 use offload_compiler::isa::{Callee, Instruction, Operand, Reg};
 use offload_compiler::verify::verify_watched;
@@ -101,14 +103,21 @@ pub(super) struct Fact {
 /// The facts of a program.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
+    /// The numbers of chains of calls. That without calls, which most instructions are in, is 0.
     chains: HashMap<Vec<usize>, usize>,
-    before: HashMap<(usize, usize), Fact>,
+    /// Of instructions without calls, by slot.
+    of_main: Vec<Option<Fact>>,
+    /// Of those in called functions, by chain and slot.
+    of_called: HashMap<(usize, usize), Fact>,
     stored: BTreeSet<(u8, i32)>,
 }
 
 impl Facts {
     /// The number of a chain of calls.
     pub(super) fn chain(&self, calls: &[usize]) -> Option<usize> {
+        if calls.is_empty() {
+            return Some(0);
+        }
         self.chains.get(calls).copied()
     }
 
@@ -119,7 +128,10 @@ impl Facts {
 
     /// What is known before the instruction at `slot` when reached through a chain of calls.
     pub(super) fn at(&self, chain: usize, slot: usize) -> Option<&Fact> {
-        self.before.get(&(chain, slot))
+        match chain {
+            0 => self.of_main.get(slot)?.as_ref(),
+            _ => self.of_called.get(&(chain, slot)),
+        }
     }
 }
 
@@ -162,14 +174,17 @@ fn registers(instruction: &Instruction) -> [Option<Reg>; 5] {
 
 impl Watch for Facts {
     fn before(&mut self, moment: &Moment<'_>) -> Result<(), Box<Finding>> {
-        let chain = if moment.depth() == 0 {
-            Vec::new()
+        let fact = if moment.depth() == 0 {
+            if self.of_main.len() <= moment.slot {
+                self.of_main.resize(moment.slot + 1, None);
+            }
+            self.of_main[moment.slot].get_or_insert_default()
         } else {
-            moment.call_sites().collect()
+            let next = self.chains.len() + 1;
+            let chain = moment.call_sites().collect();
+            let chain = *self.chains.entry(chain).or_insert(next);
+            self.of_called.entry((chain, moment.slot)).or_default()
         };
-        let next = self.chains.len();
-        let chain = *self.chains.entry(chain).or_insert(next);
-        let fact = self.before.entry((chain, moment.slot)).or_default();
         let registers = registers(moment.instruction);
         for (kind, reg) in fact.kinds.iter_mut().zip(registers) {
             if let Some(reg) = reg {

@@ -158,75 +158,78 @@ pub(super) enum Inst {
     Out,
 }
 
-/// What an operation does with registers.
-pub(super) struct Effect {
-    pub reads: Vec<Reg>,
-    pub writes: Vec<Reg>,
-}
-
-fn of_source(source: Source, reads: &mut Vec<Reg>) {
-    if let Source::Reg(reg) | Source::Transfer(reg, _) = source {
-        reads.push(reg);
-    }
-}
-
 impl Inst {
-    /// The sources.
-    pub(super) fn sources(&self) -> Vec<Source> {
+    /// Calls a function for each source.
+    pub(super) fn each_source(&self, mut see: impl FnMut(Source)) {
         match self {
             Inst::Alu { left, right, .. }
             | Inst::Shift { left, right, .. }
-            | Inst::Multiply { left, right, .. } => vec![*left, *right],
-            Inst::Field { old, source, .. } => old.iter().copied().chain([*source]).collect(),
-            Inst::Read { place, .. } | Inst::AddImmediate { place } => place.sources(),
-            Inst::Write { from, place, .. } | Inst::Add { from, place, .. } => {
-                let mut sources = place.sources();
-                sources.push(Source::Transfer(*from, 0));
-                sources
+            | Inst::Multiply { left, right, .. } => {
+                see(*left);
+                see(*right);
             }
-            Inst::Csr { source, .. } | Inst::BranchBit { source, .. } => vec![*source],
-            Inst::Copies(copies) => copies.iter().map(|(_, source)| *source).collect(),
-            _ => Vec::new(),
+            Inst::Field { old, source, .. } => {
+                if let Some(old) = old {
+                    see(*old);
+                }
+                see(*source);
+            }
+            Inst::Read { place, .. } | Inst::AddImmediate { place } => {
+                place.sources().into_iter().for_each(see);
+            }
+            Inst::Write { from, place, .. } | Inst::Add { from, place, .. } => {
+                place.sources().into_iter().for_each(&mut see);
+                see(Source::Transfer(*from, 0));
+            }
+            Inst::Csr { source, .. } | Inst::BranchBit { source, .. } => see(*source),
+            Inst::Copies(copies) => copies.iter().for_each(|(_, source)| see(*source)),
+            _ => {}
         }
     }
 
-    /// Where results go.
-    pub(super) fn results(&self) -> Vec<To> {
+    /// Calls a function for each place where a result goes.
+    pub(super) fn each_result(&self, mut see: impl FnMut(To)) {
         match self {
             Inst::Alu { to, .. }
             | Inst::Shift { to, .. }
             | Inst::Field { to, .. }
             | Inst::Load { to, .. }
-            | Inst::Random { to } => vec![*to],
-            Inst::Multiply { low, high, .. } => [Some(*low), *high].into_iter().flatten().collect(),
-            Inst::Read { to, .. } => vec![To::Transfer(*to, 0)],
-            Inst::Call { low, high, .. } => {
-                [*low, *high].into_iter().flatten().map(To::Reg).collect()
+            | Inst::Random { to } => see(*to),
+            Inst::Multiply { low, high, .. } => {
+                see(*low);
+                high.iter().copied().for_each(see);
             }
-            Inst::Copies(copies) => copies.iter().map(|(to, _)| To::Reg(*to)).collect(),
-            _ => Vec::new(),
+            Inst::Read { to, .. } => see(To::Transfer(*to, 0)),
+            Inst::Call { low, high, .. } => {
+                let results = [*low, *high].into_iter().flatten();
+                results.map(To::Reg).for_each(see);
+            }
+            Inst::Copies(copies) => copies.iter().for_each(|(to, _)| see(To::Reg(*to))),
+            _ => {}
         }
     }
 
-    /// The registers that are read and written. Writing one transfer register of a row keeps the others.
-    pub(super) fn effect(&self) -> Effect {
-        let (mut reads, mut writes) = (Vec::new(), Vec::new());
-        for source in self.sources() {
-            of_source(source, &mut reads);
-        }
-        for to in self.results() {
-            match to {
-                To::Reg(reg) => writes.push(reg),
-                To::Transfer(reg, index) => {
-                    writes.push(reg);
-                    if index > 0 {
-                        reads.push(reg);
-                    }
-                }
-                _ => {}
+    /// Calls a function for each register that is read. Writing one transfer register of a row keeps the others.
+    pub(super) fn each_read(&self, mut see: impl FnMut(Reg)) {
+        self.each_source(|source| {
+            if let Source::Reg(reg) | Source::Transfer(reg, _) = source {
+                see(reg);
             }
-        }
-        Effect { reads, writes }
+        });
+        self.each_result(|to| {
+            if let To::Transfer(reg, 1..) = to {
+                see(reg);
+            }
+        });
+    }
+
+    /// Calls a function for each register that is written.
+    pub(super) fn each_write(&self, mut see: impl FnMut(Reg)) {
+        self.each_result(|to| {
+            if let To::Reg(reg) | To::Transfer(reg, _) = to {
+                see(reg);
+            }
+        });
     }
 
     pub(super) fn target(&self) -> Option<usize> {
@@ -240,9 +243,9 @@ impl Inst {
 }
 
 impl Place {
-    pub(super) fn sources(self) -> Vec<Source> {
+    pub(super) fn sources(self) -> [Source; 2] {
         match self {
-            Place::Packet(a, b) | Place::MapValue(a, b) => vec![a, b],
+            Place::Packet(a, b) | Place::MapValue(a, b) => [a, b],
         }
     }
 }

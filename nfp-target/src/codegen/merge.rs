@@ -1,13 +1,17 @@
 //! Fewer memory commands: what lies together is read and written together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::HashMap;
+
+use super::dominance::Dominance;
 use super::fold::{bits_of, zeros};
 use super::mir::{Address, Binary, Mir, Op, ShiftKind, Value};
-use super::simplify::dominators;
 
 /// Bytes that one command writes at most: eight words.
 const WRITTEN: i32 = 32;
+/// How many reads back one is looked for that can be made larger.
+const FAR: usize = 64;
 
 fn push(mir: &mut Mir, op: Op, like: Value) -> Value {
     mir.zeros.push(zeros(mir, &op));
@@ -216,17 +220,10 @@ struct Group {
 /// Makes one read of several, where an earlier one comes by on every way to the later.
 pub(super) fn reads(mir: &mut Mir, most_words: u8) {
     let order = mir.order();
-    let above = dominators(mir, &order);
-    let dominates = |one: usize, other: usize| {
-        let mut at = other;
-        while at != one && at != 0 {
-            at = above[at];
-        }
-        at == one
-    };
+    let dominance = Dominance::new(mir, &order);
     let needed = needed_bytes(mir, &order);
     let mut groups: Vec<Group> = Vec::new();
-    let mut by_base: HashMap<(Address, u32, u32), Vec<usize>> = HashMap::new();
+    let mut by_base: HashMap<(Address, u32, u32), Vec<usize>> = HashMap::default();
     for &block in &order {
         for &value in &mir.blocks[block].body {
             let Op::Read {
@@ -251,9 +248,9 @@ pub(super) fn reads(mir: &mut Mir, most_words: u8) {
                 high - low <= 4 * i32::from(most_words)
                     && high <= group.end
                     && (low == group.range.0 || from_start && low >= 0)
-                    && dominates(group.block, block)
+                    && dominance.dominates(group.block, block)
             };
-            if let Some(&at) = known.iter().rev().find(|&&at| fits(&groups[at])) {
+            if let Some(&at) = known.iter().rev().take(FAR).find(|&&at| fits(&groups[at])) {
                 let group = &mut groups[at];
                 group.range.0 = group.range.0.min(range.0);
                 group.range.1 = group.range.1.max(range.1);
@@ -279,7 +276,7 @@ pub(super) fn reads(mir: &mut Mir, most_words: u8) {
 
 /// How many bytes of each read are used: a word is often there for its lower half or byte only.
 fn needed_bytes(mir: &Mir, order: &[usize]) -> HashMap<Value, i32> {
-    let mut words: HashMap<Value, u32> = HashMap::new();
+    let mut words: HashMap<Value, u32> = HashMap::default();
     let mut note = |user: Option<&Op>, operand: Value| {
         if !matches!(mir.op(operand), Op::Word(..)) {
             return;
@@ -297,17 +294,11 @@ fn needed_bytes(mir: &Mir, order: &[usize]) -> HashMap<Value, i32> {
     for &block in order {
         for &value in &mir.blocks[block].body {
             let op = mir.op(value);
-            op.operands()
-                .into_iter()
-                .for_each(|operand| note(Some(op), operand));
+            op.each_operand(|operand| note(Some(op), operand));
         }
-        mir.blocks[block]
-            .end
-            .operands()
-            .into_iter()
-            .for_each(|operand| note(None, operand));
+        (mir.blocks[block].end).each_operand(|operand| note(None, operand));
     }
-    let mut needed: HashMap<Value, i32> = HashMap::new();
+    let mut needed: HashMap<Value, i32> = HashMap::default();
     for &block in order {
         for &value in &mir.blocks[block].body {
             match *mir.op(value) {

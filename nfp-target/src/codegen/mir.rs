@@ -203,6 +203,63 @@ pub enum Op {
     Phi(Vec<Value>),
 }
 
+/// Walks over the operands of an operation, with the iterators of either kind of reference.
+macro_rules! walk_operands {
+    ($op:expr, $see:ident, $iter:ident) => {
+        match $op {
+            Op::Const(_)
+            | Op::Length
+            | Op::Base
+            | Op::Random
+            | Op::AdjustHead(_)
+            | Op::AdjustTail(_) => {}
+            Op::Binary(_, a, b) | Op::ShiftBy(_, a, b) | Op::Double(a, b, _) => {
+                $see(a);
+                $see(b);
+            }
+            Op::Shift(_, a, _)
+            | Op::Word(a, _)
+            | Op::Result(a, _)
+            | Op::Queue(a)
+            | Op::Field { source: a, .. } => $see(a),
+            Op::AddHigh(low, high) | Op::SubHigh(low, high) => {
+                low.$iter().for_each(&mut $see);
+                high.$iter().for_each(&mut $see);
+            }
+            Op::Insert { old, source, .. } => {
+                $see(old);
+                $see(source);
+            }
+            Op::Read { address, .. } => walk_address!(address, $see),
+            Op::Write { address, words, .. } => {
+                walk_address!(address, $see);
+                words.$iter().for_each(&mut $see);
+            }
+            Op::AddMemory { address, value, .. } => {
+                walk_address!(address, $see);
+                value.$iter().for_each(&mut $see);
+            }
+            Op::Call(call) => {
+                call.key.$iter().for_each(&mut $see);
+                call.value.$iter().for_each(&mut $see);
+            }
+            Op::Phi(values) => values.$iter().for_each(&mut $see),
+        }
+    };
+}
+
+macro_rules! walk_address {
+    ($address:expr, $see:ident) => {
+        match $address {
+            Address::Packet { base, .. } => $see(base),
+            Address::MapValue { low, high, .. } => {
+                $see(low);
+                $see(high);
+            }
+        }
+    };
+}
+
 impl Op {
     /// Whether it only depends on its operands and has no effect.
     pub fn is_pure(&self) -> bool {
@@ -229,63 +286,20 @@ impl Op {
 
     /// Calls a function for each operand, which may change it.
     pub fn map_operands(&mut self, mut change: impl FnMut(&mut Value)) {
-        let address = |address: &mut Address, change: &mut dyn FnMut(&mut Value)| match address {
-            Address::Packet { base, .. } => change(base),
-            Address::MapValue { low, high, .. } => {
-                change(low);
-                change(high);
-            }
-        };
-        match self {
-            Op::Const(_)
-            | Op::Length
-            | Op::Base
-            | Op::Random
-            | Op::AdjustHead(_)
-            | Op::AdjustTail(_) => {}
-            Op::Binary(_, a, b) | Op::ShiftBy(_, a, b) | Op::Double(a, b, _) => {
-                change(a);
-                change(b);
-            }
-            Op::Shift(_, a, _)
-            | Op::Word(a, _)
-            | Op::Result(a, _)
-            | Op::Queue(a)
-            | Op::Field { source: a, .. } => change(a),
-            Op::AddHigh(low, high) | Op::SubHigh(low, high) => {
-                low.iter_mut().chain(high).for_each(change);
-            }
-            Op::Insert { old, source, .. } => {
-                change(old);
-                change(source);
-            }
-            Op::Read { address: at, .. } => address(at, &mut change),
-            Op::Write {
-                address: at, words, ..
-            } => {
-                address(at, &mut change);
-                words.iter_mut().for_each(change);
-            }
-            Op::AddMemory {
-                address: at, value, ..
-            } => {
-                address(at, &mut change);
-                value.iter_mut().for_each(change);
-            }
-            Op::Call(call) => {
-                call.key.iter_mut().for_each(&mut change);
-                call.value.iter_mut().for_each(&mut change);
-            }
-            Op::Phi(values) => values.iter_mut().for_each(change),
-        }
+        walk_operands!(self, change, iter_mut);
     }
 
-    /// The operands.
-    pub fn operands(&self) -> Vec<Value> {
-        let mut operands = Vec::new();
-        let mut copy = self.clone();
-        copy.map_operands(|value| operands.push(*value));
-        operands
+    /// Calls a function for each operand.
+    pub fn each_operand(&self, mut see: impl FnMut(Value)) {
+        let mut see = |value: &Value| see(*value);
+        walk_operands!(self, see, iter);
+    }
+
+    /// Whether a value is one of the operands.
+    pub fn takes(&self, value: Value) -> bool {
+        let mut takes = false;
+        self.each_operand(|operand| takes |= operand == value);
+        takes
     }
 }
 
@@ -341,12 +355,13 @@ pub enum End {
 
 impl End {
     /// Where it leads.
-    pub fn targets(&self) -> Vec<usize> {
-        match *self {
-            Self::Open | Self::Exit(_) => Vec::new(),
-            Self::Jump(to) => vec![to],
-            Self::Branch(_, yes, no) => vec![yes, no],
-        }
+    pub fn targets(&self) -> impl Iterator<Item = usize> + use<> {
+        let (one, other) = match *self {
+            Self::Open | Self::Exit(_) => (None, None),
+            Self::Jump(to) => (Some(to), None),
+            Self::Branch(_, yes, no) => (Some(yes), Some(no)),
+        };
+        one.into_iter().chain(other)
     }
 
     /// Calls a function for each operand, which may change it.
@@ -358,12 +373,10 @@ impl End {
         }
     }
 
-    /// The operands.
-    pub fn operands(&self) -> Vec<Value> {
-        let mut operands = Vec::new();
+    /// Calls a function for each operand.
+    pub fn each_operand(&self, mut see: impl FnMut(Value)) {
         let mut copy = *self;
-        copy.map_operands(|value| operands.push(*value));
-        operands
+        copy.map_operands(|value| see(*value));
     }
 }
 

@@ -10,8 +10,10 @@
 
 mod allocate;
 mod arithmetic;
+mod branches;
 mod build;
 mod check;
+mod dominance;
 mod emit;
 mod facts;
 mod fold;
@@ -21,7 +23,7 @@ pub mod mir;
 mod select;
 mod simplify;
 
-use offload_compiler::verify::Input;
+use offload_compiler::verify::{Input, Verdict};
 
 use crate::isa::Word;
 use crate::isa::reloc::Layout;
@@ -154,7 +156,33 @@ pub enum Refusal {
     Internal(String),
 }
 
-/// Translates an XDP program for a card. `input.rules` is used with `offloaded` set.
+/// A program that the verifier accepts, with what it knows: ready to be translated.
+pub struct Verified<'a> {
+    input: &'a Input<'a>,
+    verdict: Verdict,
+    facts: facts::Facts,
+}
+
+/// Verifies an XDP program as one that is offloaded.
+///
+/// # Errors
+/// What the verifier refuses.
+pub fn verify<'a>(input: &'a Input<'a>) -> Result<Verified<'a>, Unsupported> {
+    let (verdict, facts) = facts::gather(input);
+    if let Some(error) = verdict.error() {
+        return Err(Unsupported {
+            slot: error.insn,
+            why: Refusal::Verifier(error.message.clone()),
+        });
+    }
+    Ok(Verified {
+        input,
+        verdict,
+        facts,
+    })
+}
+
+/// Verifies an XDP program and translates it for a card. `input.rules` is used with `offloaded` set.
 ///
 /// # Errors
 /// The first instruction that has no translation.
@@ -163,42 +191,43 @@ pub fn compile(
     profile: &Profile,
     options: Options,
 ) -> Result<Image, Unsupported> {
-    let (verdict, facts) = facts::gather(input);
-    if let Some(error) = verdict.error() {
-        return Err(Unsupported {
-            slot: error.insn,
-            why: Refusal::Verifier(error.message.clone()),
-        });
-    }
-    let mir = build::build(input, profile, &verdict, &facts)?;
-    let mut outcome = finish(mir.clone(), profile, options.optimise, MERGED_WORDS);
-    // Reading much at once takes transfer registers, and keeping values takes general ones.
-    for (optimise, merge) in [(true, 4), (true, 0), (false, 0)] {
-        match &outcome {
-            Err(error) if error.why == Refusal::Registers && options.optimise => {
-                outcome = finish(mir.clone(), profile, optimise, merge);
-            }
-            _ => break,
-        }
-    }
-    outcome
+    verify(input)?.compile(profile, options)
 }
 
 /// Most words that are read or written at once.
 const MERGED_WORDS: u8 = 16;
 
-fn finish(
-    mut mir: mir::Mir,
-    profile: &Profile,
-    optimise: bool,
-    merge: u8,
-) -> Result<Image, Unsupported> {
-    simplify::simplify(&mut mir, optimise, merge);
-    let mut program = select::select(&mir)?;
-    let places = allocate::allocate(&mut program)?;
-    check::check(&program, &places).map_err(|problem| Unsupported {
-        slot: 0,
-        why: Refusal::Internal(problem),
-    })?;
-    emit::emit(&program, &places, profile)
+impl Verified<'_> {
+    /// Translates it for a card.
+    ///
+    /// # Errors
+    /// The first instruction that has no translation.
+    pub fn compile(&self, profile: &Profile, options: Options) -> Result<Image, Unsupported> {
+        if !options.optimise {
+            return self.attempt(profile, false, 0);
+        }
+        // Reading much at once takes transfer registers, and keeping values takes general ones.
+        let mut outcome = self.attempt(profile, true, MERGED_WORDS);
+        for (optimise, merge) in [(true, 4), (true, 0), (false, 0)] {
+            match &outcome {
+                Err(error) if error.why == Refusal::Registers => {
+                    outcome = self.attempt(profile, optimise, merge);
+                }
+                _ => break,
+            }
+        }
+        outcome
+    }
+
+    fn attempt(&self, profile: &Profile, optimise: bool, merge: u8) -> Result<Image, Unsupported> {
+        let mut mir = build::build(self.input, profile, &self.verdict, &self.facts)?;
+        simplify::simplify(&mut mir, optimise, merge);
+        let program = select::select(&mir)?;
+        let homes = allocate::allocate(&program)?;
+        check::check(&program, &homes).map_err(|problem| Unsupported {
+            slot: 0,
+            why: Refusal::Internal(problem),
+        })?;
+        emit::emit(&program, &homes, profile)
+    }
 }

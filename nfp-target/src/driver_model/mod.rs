@@ -12,10 +12,11 @@ mod model;
 mod shift;
 mod stack;
 mod upper;
+mod warning;
 
 use offload_compiler::isa::{CmpOp, Condition, Operand, Width};
 
-pub use detect::{detect, doubts};
+pub use detect::detect;
 pub use model::DriverModel;
 
 /// A way in which the driver's words differ from the program.

@@ -107,8 +107,8 @@ fn followers(
         }
         Instruction::Branch { offset, .. } => {
             let taken = after.checked_add_signed(offset.into());
-            out.extend(taken.filter(|_| facts.verdict.ways.contains(&(slot, true))));
-            out.extend(Some(after).filter(|_| facts.verdict.ways.contains(&(slot, false))));
+            out.extend(taken.filter(|_| facts.verdict.ways.contains(slot, true)));
+            out.extend(Some(after).filter(|_| facts.verdict.ways.contains(slot, false)));
         }
         _ => {
             if let Some(offset) = instruction.jump_offset() {

@@ -177,6 +177,10 @@ const PAGES: &[(Code, &str)] = &[
         Code::OffloadPacketReach,
         include_str!("../../../docs/codes/offload-packet-reach.md"),
     ),
+    (
+        Code::OffloadWrongCode,
+        include_str!("../../../docs/codes/offload-wrong-code.md"),
+    ),
 ];
 
 /// What the code means, an example, and what to do: Markdown.

@@ -240,7 +240,7 @@ impl Facts {
         let ways = verdict
             .ways
             .iter()
-            .filter_map(|&(slot, taken)| {
+            .filter_map(|(slot, taken)| {
                 let position = (*layout.positions.get(slot)?)?;
                 Some((position.block, taken != layout.inverted.contains(&slot)))
             })

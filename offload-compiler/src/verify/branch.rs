@@ -111,9 +111,8 @@ impl Walk<'_> {
                 self.spread(state, condition.dst);
             }
             (Value::Pointer(a), Value::Pointer(b)) if condition.width == Width::W64 => {
-                if let Some(check) = learn_packet(state, condition, taken, &a, &b) {
-                    // Where several comparisons prove the same, the last one is what a person looks for.
-                    self.checks.insert(check, slot);
+                if let Some((id, bytes)) = learn_packet(state, condition, taken, &a, &b) {
+                    self.checks.push((id, bytes, slot));
                 }
                 learn_from_non_null(state, condition.op, taken, &a, &b);
             }

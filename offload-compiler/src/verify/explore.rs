@@ -1,15 +1,15 @@
 //! Walks every path of a program, depth first, as the kernel does, and stops where a state is covered by
 //! one that was walked to its end.
 
-use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::collections::HashMap;
 
 use crate::isa::{Instruction, Reg};
 
+use super::checkpoint::Checkpoint;
 use super::finding::{Code, Finding, Severity};
 use super::input::{GlobalArg, Input};
 use super::marks::{Mark, Marks};
-use super::prune::{self, Closeness};
+use super::path::{self, Turns, Ways};
 use super::state::{Frame, Purpose, State};
 use super::structure::PrunePoint;
 use super::value::{Pointer, Region, Tracked, Value};
@@ -37,8 +37,8 @@ pub struct Verdict {
     pub states: usize,
     /// Whether some path reached a slot; of an accepted program, what is not reached is dead code.
     pub reached: Vec<bool>,
-    /// Which ways each branch went: the slots of those that fell through on some path, and were taken on some.
-    pub ways: HashSet<(usize, bool)>,
+    /// Which ways each branch went.
+    pub ways: Ways,
     /// Bytes of stack that each function uses, by its first slot.
     pub stack: HashMap<usize, u32>,
 }
@@ -57,68 +57,12 @@ impl Verdict {
     }
 }
 
-/// The branches taken on a path, innermost first.
-#[derive(Debug)]
-pub(super) struct Turn {
-    slot: usize,
-    taken: bool,
-    before: Option<Rc<Turn>>,
-}
-
-impl Turn {
-    /// A path's branches, outermost first.
-    pub(super) fn list(mut at: Option<&Self>) -> Vec<(usize, bool)> {
-        let mut out = Vec::new();
-        while let Some(turn) = at {
-            out.push((turn.slot, turn.taken));
-            at = turn.before.as_deref();
-        }
-        out.reverse();
-        out
-    }
-}
-
-impl Drop for Turn {
-    // A long path is a long list: dropping it by recursion would overflow the stack.
-    fn drop(&mut self) {
-        let mut next = self.before.take();
-        while let Some(turn) = next {
-            match Rc::try_unwrap(turn) {
-                Ok(mut turn) => next = turn.before.take(),
-                Err(_) => break,
-            }
-        }
-    }
-}
-
 /// A path that waits to be walked.
 struct Pending {
     state: State,
     slot: usize,
     parent: Option<usize>,
-    turns: Option<Rc<Turn>>,
-}
-
-/// A state kept for comparison.
-struct Checkpoint {
-    state: State,
-    parent: Option<usize>,
-    /// Paths from here that are still being walked.
-    open: usize,
-    /// A path from here was left at this older checkpoint, or at one that was left so itself: what matters here is
-    /// not complete while paths from there are being walked.
-    until: Option<usize>,
-    /// How often comparing with it was in vain, and in success.
-    misses: u32,
-    hits: u32,
-}
-
-/// What comparing with the states of a slot gave.
-enum Compared {
-    /// The path can end here.
-    Covered,
-    /// Nothing covers it; whether it is worth keeping, as far as loops go.
-    New { keep: bool },
+    turns: path::At,
 }
 
 /// A function that is verified on its own, with the arguments it can count on.
@@ -135,26 +79,31 @@ pub(super) struct Walk<'a> {
     pub(super) input: &'a Input<'a>,
     pub(super) marks: Marks,
     pub(super) warnings: Vec<Finding>,
-    checkpoints: Vec<Checkpoint>,
+    pub(super) checkpoints: Vec<Checkpoint>,
     /// The checkpoints of each slot that are worth comparing with.
-    at_slot: Vec<Vec<usize>>,
-    prune_points: Vec<PrunePoint>,
+    pub(super) at_slot: Vec<Vec<usize>>,
+    pub(super) prune_points: Vec<PrunePoint>,
     /// The registers that matter before each slot.
-    live: Vec<u16>,
+    pub(super) live: Vec<u16>,
     pending: Vec<Pending>,
     pub(super) parent: Option<usize>,
-    turns: Option<Rc<Turn>>,
+    turns: path::At,
+    history: Turns,
     pub(super) ids: u32,
     processed: usize,
-    since_checkpoint: (usize, usize),
+    pub(super) since_checkpoint: (usize, usize),
     /// Functions to verify on their own: global ones that are called, and callbacks that run later.
     alone: Vec<Alone>,
     reached: Vec<bool>,
-    ways: HashSet<(usize, bool)>,
+    ways: Ways,
     watch: Option<&'a mut dyn Watch>,
-    /// The branch that proved so many bytes for packet pointers of an id, for messages.
-    pub(super) checks: HashMap<(u32, u32), usize>,
-    pub(super) stack_depth: HashMap<usize, i32>,
+    /// Comparisons with the packet's end, the last one last: an id of packet pointers, the bytes that it proved for them,
+    /// and its slot. For messages.
+    pub(super) checks: Vec<(u32, u32, usize)>,
+    /// Bytes of stack that the function at each slot uses, as far as is known.
+    stack_depth: Vec<Option<i32>>,
+    /// Whether a function moves the packet's ends, by its first slot, where that was asked.
+    moves_packet: HashMap<usize, bool>,
 }
 
 /// Verifies the program, then each of its global functions on its own.
@@ -175,7 +124,7 @@ fn verify_with<'a>(input: &'a Input<'a>, watch: Option<&'a mut dyn Watch>) -> Ve
         let outcome = walk
             .program()
             .and_then(|()| walk.functions_alone())
-            .and_then(|()| super::structure::stack_sizes(input, &walk.stack_depth));
+            .and_then(|()| super::structure::stack_sizes(input, &walk.stack_depth()));
         if let Err(finding) = outcome {
             findings.push(*finding);
         }
@@ -187,9 +136,9 @@ fn verify_with<'a>(input: &'a Input<'a>, watch: Option<&'a mut dyn Watch>) -> Ve
         processed: walk.processed,
         states: walk.checkpoints.len(),
         stack: walk
-            .stack_depth
-            .iter()
-            .map(|(&function, &bytes)| (function, bytes.max(0) as u32))
+            .stack_depth()
+            .into_iter()
+            .map(|(function, bytes)| (function, bytes.max(0) as u32))
             .collect(),
         reached: walk.reached,
         ways: walk.ways,
@@ -214,10 +163,12 @@ impl<'a> Walk<'a> {
             since_checkpoint: (0, 0),
             alone: Vec::new(),
             reached: vec![false; input.code.len()],
-            ways: HashSet::new(),
+            ways: Ways::new(input.code.len()),
+            history: Turns::default(),
             watch: None,
-            checks: HashMap::new(),
-            stack_depth: HashMap::new(),
+            checks: Vec::new(),
+            stack_depth: vec![None; input.code.len()],
+            moves_packet: HashMap::new(),
         }
     }
 
@@ -225,6 +176,32 @@ impl<'a> Walk<'a> {
     pub(super) fn new_id(&mut self) -> u32 {
         self.ids += 1;
         self.ids
+    }
+
+    /// A frame of a function is used down to `low`.
+    pub(super) fn note_depth(&mut self, function: usize, low: i32) {
+        if let Some(known) = self.stack_depth.get_mut(function) {
+            *known = Some(known.unwrap_or(0).max(-low));
+        }
+    }
+
+    /// Bytes of stack that each function uses, by its first slot.
+    fn stack_depth(&self) -> HashMap<usize, i32> {
+        let known = |(function, &bytes): (usize, &Option<i32>)| Some((function, bytes?));
+        self.stack_depth
+            .iter()
+            .enumerate()
+            .filter_map(known)
+            .collect()
+    }
+
+    /// Whether a function, or one that it calls, moves the packet's ends.
+    pub(super) fn moves_packet(&mut self, function: usize) -> bool {
+        let input = self.input;
+        *self
+            .moves_packet
+            .entry(function)
+            .or_insert_with(|| super::structure::moves_packet(input, function))
     }
 
     /// Verifies a function on its own later, once.
@@ -344,29 +321,23 @@ impl<'a> Walk<'a> {
     }
 
     fn turns_so_far(&self) -> Vec<(usize, bool)> {
-        Turn::list(self.turns.as_deref())
+        self.history.list(self.turns)
     }
 
     /// Notes which way a branch goes on this path.
     pub(super) fn turn(&mut self, slot: usize, taken: bool) {
-        self.ways.insert((slot, taken));
-        self.turns = Some(Rc::new(Turn {
-            slot,
-            taken,
-            before: self.turns.take(),
-        }));
+        self.ways.insert(slot, taken);
+        self.turns = self.history.then(self.turns, slot, taken);
     }
 
     /// Leaves a path for later.
     pub(super) fn postpone(&mut self, state: State, slot: usize, turn: Option<(usize, bool)>) {
-        self.ways.extend(turn);
         let turns = match turn {
-            Some((slot, taken)) => Some(Rc::new(Turn {
-                slot,
-                taken,
-                before: self.turns.clone(),
-            })),
-            None => self.turns.clone(),
+            Some((slot, taken)) => {
+                self.ways.insert(slot, taken);
+                self.history.then(self.turns, slot, taken)
+            }
+            None => self.turns,
         };
         if let Some(parent) = self.parent {
             self.checkpoints[parent].open += 1;
@@ -377,19 +348,6 @@ impl<'a> Walk<'a> {
             parent: self.parent,
             turns,
         });
-    }
-
-    /// The current path has ended: checkpoints without open paths are complete.
-    fn close_path(&mut self) {
-        let mut at = self.parent;
-        while let Some(index) = at {
-            let checkpoint = &mut self.checkpoints[index];
-            checkpoint.open = checkpoint.open.saturating_sub(1);
-            if checkpoint.open > 0 {
-                break;
-            }
-            at = checkpoint.parent;
-        }
     }
 
     fn path(&mut self, mut state: State, mut slot: usize) -> Step<()> {
@@ -431,180 +389,13 @@ impl<'a> Walk<'a> {
                     slot,
                     instruction: &instruction,
                     state: &state,
-                    turns: self.turns.as_deref(),
+                    turns: (&self.history, self.turns),
                 })?;
             }
             match self.step(&mut state, slot, &instruction)? {
                 Next::At(next) => slot = next,
                 Next::End => return Ok(()),
             }
-        }
-    }
-
-    /// Whether the path can end here; otherwise, now and then, keeps the state for comparison
-    /// (`is_state_visited`).
-    fn prune(&mut self, state: &mut State, slot: usize) -> Step<bool> {
-        let point = self.prune_points[slot];
-        let mut candidates = std::mem::take(&mut self.at_slot[slot]);
-        let compared = self.compare(&mut candidates, state, slot, point);
-        let done = match compared {
-            Ok(Compared::Covered) => Ok(true),
-            Ok(Compared::New { keep }) => {
-                if keep {
-                    candidates.push(self.checkpoints.len());
-                    self.keep(state);
-                }
-                Ok(false)
-            }
-            Err(finding) => Err(finding),
-        };
-        self.at_slot[slot] = candidates;
-        done
-    }
-
-    fn keep(&mut self, state: &mut State) {
-        let kept = state.clone();
-        // The kept state holds the old nodes; what happens from here reaches them through the new ones.
-        state.renew_marks(&mut self.marks);
-        self.checkpoints.push(Checkpoint {
-            state: kept,
-            parent: self.parent,
-            open: 1,
-            until: None,
-            misses: 0,
-            hits: 0,
-        });
-        self.parent = Some(self.checkpoints.len() - 1);
-        self.since_checkpoint = (0, 0);
-    }
-
-    fn compare(
-        &mut self,
-        candidates: &mut Vec<usize>,
-        state: &State,
-        slot: usize,
-        point: PrunePoint,
-    ) -> Step<Compared> {
-        /// A forced state may be of use only when the loop has been walked often (`is_state_visited`).
-        const PATIENCE: u32 = 64;
-        let forced = point != PrunePoint::Plain;
-        let mut keep = forced || (self.since_checkpoint.0 >= 2 && self.since_checkpoint.1 >= 8);
-        let mut position = candidates.len();
-        // The newest first: it is the most likely one.
-        while position > 0 {
-            position -= 1;
-            let index = candidates[position];
-            let old = &self.checkpoints[index];
-            let every_number = self.input.rules.every_number_counts;
-            let covers = |closeness| {
-                let how = (closeness, every_number);
-                prune::covers(&self.marks, &self.live, slot, &old.state, state, how)
-            };
-            let open = old.open > 0;
-            if open {
-                let another_round = match point {
-                    PrunePoint::MayGoto => old.state.may_goto_rounds != state.may_goto_rounds,
-                    PrunePoint::CallsBack => true,
-                    PrunePoint::None | PrunePoint::Plain => false,
-                };
-                if another_round && covers(Closeness::Within) {
-                    self.close_loop(index, state);
-                    return Ok(Compared::Covered);
-                }
-                if point != PrunePoint::CallsBack
-                    && old.state.may_goto_rounds == state.may_goto_rounds
-                    && old.state.callback_entries == state.callback_entries
-                    && covers(Closeness::Same)
-                {
-                    return Err(Box::new(
-                        Finding::error(
-                            Code::EndlessLoop,
-                            slot,
-                            "nothing changes from one round of this loop to the next: it never ends",
-                        )
-                        .help("count the rounds in a register or on the stack and leave at a bound"),
-                    ));
-                }
-                // Rounds of a loop that is walked: states of each would only cost.
-                if !forced && self.since_checkpoint.0 < 20 && self.since_checkpoint.1 < 100 {
-                    keep = false;
-                }
-            } else {
-                let incomplete = self.incomplete_until(index);
-                let closeness = if incomplete.is_some() {
-                    Closeness::Within
-                } else {
-                    Closeness::Contained
-                };
-                if covers(closeness) {
-                    self.checkpoints[index].hits += 1;
-                    let old = &self.checkpoints[index].state;
-                    prune::inherit(&mut self.marks, old, state, incomplete.is_some());
-                    if let Some(until) = incomplete {
-                        self.path_is_incomplete(until);
-                    }
-                    return Ok(Compared::Covered);
-                }
-            }
-            if keep {
-                // A state that never helps costs each time.
-                let old = &mut self.checkpoints[index];
-                old.misses += 1;
-                let patience = if forced && open { PATIENCE } else { 3 };
-                if old.misses > old.hits * patience + patience {
-                    candidates.remove(position);
-                }
-            }
-        }
-        Ok(Compared::New { keep })
-    }
-
-    /// The path has come back to a state that is still being walked, and brings nothing new.
-    fn close_loop(&mut self, index: usize, state: &State) {
-        self.checkpoints[index].hits += 1;
-        let old = &self.checkpoints[index].state;
-        prune::inherit(&mut self.marks, old, state, true);
-        self.path_is_incomplete(index);
-    }
-
-    /// What matters on the current path depends on paths from `until` that are still being walked.
-    fn path_is_incomplete(&mut self, until: usize) {
-        let mut at = self.parent;
-        while let Some(index) = at {
-            if index < until {
-                break;
-            }
-            let checkpoint = &mut self.checkpoints[index];
-            checkpoint.until = Some(checkpoint.until.map_or(until, |known| known.min(until)));
-            at = checkpoint.parent;
-        }
-    }
-
-    /// The checkpoint that has to be walked to its end before it is known what matters of this one.
-    fn incomplete_until(&self, index: usize) -> Option<usize> {
-        let mut at = index;
-        while let Some(until) = self.checkpoints[at].until {
-            if self.checkpoints[until].open > 0 {
-                return Some(until);
-            }
-            if until == at {
-                return None;
-            }
-            at = until;
-        }
-        None
-    }
-
-    /// In a loop that is walked until nothing new comes, numbers that changed since the last round and mattered nowhere
-    /// may be anything (`widen_imprecise_scalars`). The last round is that of the newest state of `slot` other than
-    /// `besides`.
-    pub(super) fn widen(&mut self, state: &mut State, slot: usize, besides: Option<usize>) {
-        let before = self.at_slot[slot].iter().rev().copied().find(|&index| {
-            let old = &self.checkpoints[index];
-            old.open > 0 && Some(index) != besides && prune::same_calls(&old.state, state)
-        });
-        if let Some(before) = before {
-            prune::widen(&mut self.marks, &self.checkpoints[before].state, state);
         }
     }
 
@@ -635,14 +426,17 @@ impl<'a> Walk<'a> {
         self.marks.precise(mark);
     }
 
+    /// Whether there is such a warning of the slot: another one would not be added.
+    pub(super) fn warned(&self, slot: usize, code: Code) -> bool {
+        self.warnings
+            .iter()
+            .any(|known| known.insn == slot && known.code == code)
+    }
+
     /// Adds a warning once per slot and code.
     pub(super) fn warn(&mut self, mut finding: Finding) {
         finding.severity = Severity::Warning;
-        if !self
-            .warnings
-            .iter()
-            .any(|known| known.insn == finding.insn && known.code == finding.code)
-        {
+        if !self.warned(finding.insn, finding.code) {
             finding.path = self.turns_so_far();
             self.warnings.push(finding);
         }

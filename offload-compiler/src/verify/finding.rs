@@ -102,6 +102,7 @@ codes! {
     OffloadContext "offload-context" "A field of the context that the NIC does not have."
     OffloadCodeSize "offload-code-size" "A translation that is longer than the NIC's code store."
     OffloadPacketReach "offload-packet-reach" "A packet byte beyond those that the NIC keeps within reach."
+    OffloadWrongCode "offload-wrong-code" "An instruction that the NIC's driver takes and translates wrongly."
 }
 
 impl fmt::Display for Code {
@@ -128,6 +129,14 @@ impl Finding {
             help: None,
             related: Vec::new(),
             path: Vec::new(),
+        }
+    }
+
+    /// A warning at a slot.
+    pub fn warning(code: Code, insn: usize, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, insn, message)
         }
     }
 

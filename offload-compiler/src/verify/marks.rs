@@ -28,6 +28,8 @@ struct Node {
     copy: bool,
     read: bool,
     precise: bool,
+    /// It has followers.
+    followed: bool,
 }
 
 /// All nodes of one verification.
@@ -88,6 +90,9 @@ impl Marks {
 
     /// The value was looked at.
     pub(super) fn read(&mut self, mark: Mark) {
+        if mark == Mark::NONE || self.is_read(mark) {
+            return;
+        }
         self.work.push(mark.0);
         while let Some(at) = self.work.pop() {
             let Some(node) = self.nodes.get_mut(at as usize) else {
@@ -100,7 +105,9 @@ impl Marks {
             if node.copy {
                 self.work.push(node.parents[0]);
             }
-            if let Some(followers) = self.followers.get(&at) {
+            if node.followed
+                && let Some(followers) = self.followers.get(&at)
+            {
                 self.work.extend(followers);
             }
         }
@@ -108,6 +115,9 @@ impl Marks {
 
     /// Something depended on the number itself.
     pub(super) fn precise(&mut self, mark: Mark) {
+        if mark == Mark::NONE || self.is_precise(mark) {
+            return;
+        }
         self.work.push(mark.0);
         while let Some(at) = self.work.pop() {
             let Some(node) = self.nodes.get_mut(at as usize) else {
@@ -119,7 +129,9 @@ impl Marks {
             node.precise = true;
             self.work
                 .extend(node.parents.into_iter().filter(|&parent| parent != 0));
-            if let Some(followers) = self.followers.get(&at) {
+            if node.followed
+                && let Some(followers) = self.followers.get(&at)
+            {
                 self.work.extend(followers);
             }
         }
@@ -149,6 +161,7 @@ impl Marks {
             self.precise(newer);
         }
         if later && !(read && precise) {
+            self.nodes[older.0 as usize].followed = true;
             self.followers.entry(older.0).or_default().push(newer.0);
         }
     }

@@ -1,5 +1,7 @@
 //! Loads and stores through pointers.
 
+use std::fmt;
+
 use crate::isa::{Operand, Reg, Size, Width};
 
 use super::explore::{Step, Walk};
@@ -424,7 +426,7 @@ impl Walk<'_> {
                     bytes,
                     shape.value_size,
                     access,
-                    &format!("values of map {}", shape.name),
+                    format_args!("values of map {}", shape.name),
                 )?;
                 if let Some(field) = shape.special.iter().find(|field| {
                     start.0 < i64::from(field.offset + field.size)
@@ -449,8 +451,17 @@ impl Walk<'_> {
                         "this memory may only be read",
                     )));
                 }
-                self.region_bounds(slot, base, pointer, off, bytes, size, access, "this memory")
-                    .map(drop)
+                self.region_bounds(
+                    slot,
+                    base,
+                    pointer,
+                    off,
+                    bytes,
+                    size,
+                    access,
+                    format_args!("this memory"),
+                )
+                .map(drop)
             }
             Region::PacketEnd
             | Region::Map(_)
@@ -529,7 +540,11 @@ impl Walk<'_> {
             .knowing(format!("{base} is {pointer}"))
             .help(wanted);
         if let Some(proved) = proved
-            && let Some(&check) = self.checks.get(&(pointer.id, proved))
+            // Where several comparisons prove the same, the last one is what a person looks for.
+            && let Some(&(.., check)) = self
+                .checks
+                .iter()
+                .rfind(|&&(id, bytes, _)| (id, bytes) == (pointer.id, proved))
         {
             finding = finding.related(check, format!("this comparison covers {proved} bytes"));
         }
@@ -547,7 +562,7 @@ impl Walk<'_> {
         bytes: u32,
         size: u32,
         access: Access,
-        what: &str,
+        what: fmt::Arguments<'_>,
     ) -> Step<(i64, i64)> {
         let _ = &self.marks;
         let code = if matches!(pointer.region, Region::MapValue(_)) {

@@ -8,6 +8,7 @@
 mod arithmetic;
 mod branch;
 mod call;
+mod checkpoint;
 mod explore;
 mod finding;
 mod from_object;
@@ -16,6 +17,7 @@ pub(crate) mod liveness;
 mod map_rules;
 mod marks;
 mod memory;
+mod path;
 mod prototype;
 mod prune;
 pub mod range;
@@ -34,6 +36,7 @@ pub use from_object::{Prepared, is_gpl_compatible};
 pub use input::{
     Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
 };
+pub use path::Ways;
 #[cfg(test)]
 pub(crate) use prototype::names as helper_names;
 pub use watch::{Known, Moment, Place, Watch};

@@ -147,7 +147,7 @@ pub(super) fn widen(marks: &mut Marks, old: &State, new: &mut State) {
             widen_value(marks, (&a.value, a.mark), (&mut b.value, &mut b.mark));
         }
         for (a, b) in old.stack.iter().zip(&mut new.stack) {
-            if a.held_bytes() > 0 && b.held_bytes() > 0 {
+            if a.holds() && b.holds() {
                 widen_value(marks, (&a.held, a.mark), (&mut b.held, &mut b.mark));
             }
         }
@@ -189,12 +189,18 @@ impl Compare<'_> {
         {
             return false;
         }
-        for (index, (a, b)) in old.registers.iter().zip(&new.registers).enumerate() {
+        // r10 is the same in both: nothing is ever written to it.
+        for (index, (a, b)) in old
+            .registers
+            .iter()
+            .zip(&new.registers)
+            .enumerate()
+            .take(10)
+        {
             if self.closeness != Closeness::Same && live & (1 << index) == 0 {
                 continue;
             }
-            let precise = self.marks.is_precise(a.mark);
-            if !self.value(&a.value, &b.value, precise) {
+            if !self.value(&a.value, &b.value, a.mark) {
                 return false;
             }
         }
@@ -205,8 +211,8 @@ impl Compare<'_> {
             if self.closeness == Closeness::Contained && !self.marks.is_read(a.mark) {
                 continue;
             }
-            let b = new.stack.get(index).copied().unwrap_or(StackSlot::EMPTY);
-            if !self.slot(a, &b) {
+            let b = new.stack.get(index).unwrap_or(&StackSlot::EMPTY);
+            if !self.slot(a, b) {
                 return false;
             }
         }
@@ -214,13 +220,12 @@ impl Compare<'_> {
     }
 
     fn slot(&mut self, old: &StackSlot, new: &StackSlot) -> bool {
-        let precise = self.marks.is_precise(old.mark);
         if old.bytes == [Byte::Uninitialised; SLOT] {
             return self.closeness != Closeness::Same || new.bytes == old.bytes;
         }
         // Eight bytes of plain data are any number, and a number is data.
         if let (Some(a), Some(b)) = (as_number(old), as_number(new)) {
-            return self.value(&a, &b, precise);
+            return self.value(a, b, old.mark);
         }
         for (a, b) in old.bytes.iter().zip(&new.bytes) {
             let fits = match (a, b) {
@@ -234,10 +239,11 @@ impl Compare<'_> {
                 return false;
             }
         }
-        old.held_bytes() == 0 || self.value(&old.held, &new.held, precise)
+        !old.holds() || self.value(&old.held, &new.held, old.mark)
     }
 
-    fn value(&mut self, old: &Value, new: &Value, precise: bool) -> bool {
+    /// `mark` is the old value's.
+    fn value(&mut self, old: &Value, new: &Value, mark: Mark) -> bool {
         match (old, new) {
             (Value::Uninitialised, _) => {
                 self.closeness != Closeness::Same || *new == Value::Uninitialised
@@ -247,7 +253,9 @@ impl Compare<'_> {
                     Closeness::Same => {
                         a == b && x.added == y.added && self.ids.correspond(x.id, y.id)
                     }
-                    Closeness::Contained if !precise && !self.every_number => true,
+                    Closeness::Contained if !self.every_number && !self.marks.is_precise(mark) => {
+                        true
+                    }
                     _ => a.contains(b) && self.ids.links_correspond(*x, *y),
                 }
             }
@@ -265,19 +273,20 @@ impl Compare<'_> {
             (Proved::Bytes(a), Proved::Bytes(b)) => a <= b,
             (a, b) => a == b,
         };
+        // What differs most often comes first.
         proved
+            && old.off == new.off
             && old.region == new.region
             && old.nullable == new.nullable
-            && old.off == new.off
             && old.variable.contains(&new.variable)
             && self.ids.correspond(old.id, new.id)
             && self.ids.correspond(old.reference, new.reference)
     }
 }
 
-fn as_number(slot: &StackSlot) -> Option<Value> {
+fn as_number(slot: &StackSlot) -> Option<&Value> {
     if slot.bytes == [Byte::Data; SLOT] {
-        return Some(Value::UNKNOWN);
+        return Some(&Value::UNKNOWN);
     }
-    (slot.holds_register() && slot.held.range().is_some()).then_some(slot.held)
+    (slot.holds_register() && slot.held.range().is_some()).then_some(&slot.held)
 }

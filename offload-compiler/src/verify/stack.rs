@@ -73,10 +73,9 @@ impl Walk<'_> {
         ))
     }
 
-    fn note_depth(&mut self, state: &State, frame: u8, low: i32) {
+    fn note_stack(&mut self, state: &State, frame: u8, low: i32) {
         if let Some(frame) = state.frames.get(frame as usize) {
-            let depth = self.stack_depth.entry(frame.function).or_insert(0);
-            *depth = (*depth).max(-low);
+            self.note_depth(frame.function, low);
         }
     }
 
@@ -95,7 +94,7 @@ impl Walk<'_> {
         };
         self.check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
-        self.note_depth(state, depth, low);
+        self.note_stack(state, depth, low);
         if pointer.variable.as_constant().is_some() {
             return self.read_slot(state, slot, depth, low, bytes);
         }
@@ -196,7 +195,10 @@ impl Walk<'_> {
                 }
             }
         }
-        if let Some((from, to)) = missing {
+        if let Some((from, to)) = missing
+            && !(self.input.rules.uninitialised_stack_allowed
+                && self.warned(slot, Code::UninitialisedStack))
+        {
             let reader = if what.is_empty() { "this read" } else { what };
             let finding = Finding::error(
                 Code::UninitialisedStack,
@@ -234,7 +236,7 @@ impl Walk<'_> {
         };
         self.check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
-        self.note_depth(state, depth, low);
+        self.note_stack(state, depth, low);
         if pointer.variable.as_constant().is_none() {
             return self.write_somewhere(state, slot, depth, low, high, value);
         }
@@ -256,7 +258,7 @@ impl Walk<'_> {
         }
         let before = state.frames[depth as usize].slot_ref(low);
         if !self.input.rules.leaks_allowed
-            && before.held_bytes() > 0
+            && before.holds()
             && before.held.pointer().is_some()
             && bytes as usize != SLOT
         {
@@ -394,7 +396,7 @@ impl Walk<'_> {
             return Ok((0, 0, 0));
         };
         let (low, high) = self.stack_span(slot, pointer, 0, bytes, mark)?;
-        self.note_depth(state, depth, low);
+        self.note_stack(state, depth, low);
         Ok((depth, low, high))
     }
 }

@@ -44,9 +44,14 @@ impl StackSlot {
         mark: Mark::NONE,
     };
 
+    /// Whether there is a held value; if so, it starts at the lowest address.
+    pub(super) fn holds(&self) -> bool {
+        self.bytes[0] == Byte::Held
+    }
+
     /// How many bytes of a held value there are; 0 where none is held.
     pub(super) fn held_bytes(&self) -> usize {
-        if self.bytes[0] == Byte::Held {
+        if self.holds() {
             self.bytes
                 .iter()
                 .filter(|&&byte| byte == Byte::Held)
@@ -58,7 +63,7 @@ impl StackSlot {
 
     /// Whether it holds a whole register.
     pub(super) fn holds_register(&self) -> bool {
-        self.held_bytes() == SLOT
+        self.bytes == [Byte::Held; SLOT]
     }
 
     /// The held value is no longer whole: its bytes are plain data.
@@ -209,7 +214,7 @@ impl State {
                 visit(&mut register.value, &mut register.mark);
             }
             for slot in &mut frame.stack {
-                if slot.held_bytes() > 0 {
+                if slot.holds() {
                     visit(&mut slot.held, &mut slot.mark);
                 }
             }
@@ -223,7 +228,7 @@ impl State {
                 visit(&mut register.value);
             }
             for slot in &mut frame.stack {
-                if slot.held_bytes() > 0 {
+                if slot.holds() {
                     visit(&mut slot.held);
                 }
             }
@@ -257,7 +262,8 @@ impl State {
     /// Gives every value a fresh node, so that what happens to it from here on can be told apart.
     pub(super) fn renew_marks(&mut self, marks: &mut Marks) {
         for frame in &mut self.frames {
-            for register in &mut frame.registers {
+            // r10 is never another value than that it was.
+            for register in &mut frame.registers[..10] {
                 if register.value != Value::Uninitialised {
                     register.mark = marks.same(register.mark);
                 }

@@ -46,7 +46,8 @@ pub(super) fn check(input: &Input<'_>) -> Vec<Finding> {
                 ));
             }
         }
-        if let Some(reference) = input.map_at.get(&slot)
+        if matches!(instruction, Instruction::LoadImm64 { .. })
+            && let Some(reference) = input.map_at.get(&slot)
             && let Some(offset) = reference.value_offset
             && let Some(shape) = input.maps.get(reference.map as usize)
             && offset >= shape.value_size

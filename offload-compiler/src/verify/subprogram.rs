@@ -43,7 +43,7 @@ impl Walk<'_> {
                     "a global function is called while a spin lock is held",
                 )));
             }
-            if super::structure::moves_packet(self.input, start) {
+            if self.moves_packet(start) {
                 super::call::forget_packet(state, self.input.rules);
             }
             self.after_call(state, Value::UNKNOWN);

@@ -5,8 +5,8 @@
 
 use crate::isa::{Instruction, Reg};
 
-use super::explore::Turn;
 use super::finding::Finding;
+use super::path::{At, Turns};
 use super::range::Range;
 use super::state::{Byte, SLOT, State, byte_index};
 use super::value::{Proved, Region, Value};
@@ -25,7 +25,7 @@ pub struct Moment<'a> {
     /// The instruction.
     pub instruction: &'a Instruction,
     pub(super) state: &'a State,
-    pub(super) turns: Option<&'a Turn>,
+    pub(super) turns: (&'a Turns, At),
 }
 
 /// What is known of a register.
@@ -144,7 +144,7 @@ impl Moment<'_> {
 
     /// The branches that lead here: slot, and whether it was taken.
     pub fn path(&self) -> Vec<(usize, bool)> {
-        Turn::list(self.turns)
+        self.turns.0.list(self.turns.1)
     }
 
     /// The slots of the calls that lead to the frame that runs, outermost first; none for the program itself.

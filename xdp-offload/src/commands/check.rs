@@ -5,8 +5,12 @@ mod trial;
 use super::{facts, probe_interfaces};
 use crate::choose::Selection;
 use crate::exit::{Exit, Failure};
+use crate::findings;
 use crate::json::attach::PlanReport;
-use crate::json::check::{Device, Diagnostic, MapDefinition, Offload, Program, Report, Verdict};
+use crate::json::check::{
+    Cycles, Device, Diagnostic, MapDefinition, Offload, Program, Report, Verdict,
+};
+use crate::nfp;
 use crate::sources::Sources;
 use crate::subject::{self, Subject};
 use crate::target::{Chosen, TargetArgs};
@@ -15,9 +19,10 @@ use generic_fallback::Ladder;
 use generic_fallback::load::Loader;
 use generic_fallback::plan::{Plan, Request, Wanted};
 use kernel::bpf::map::MapKind;
+use nfp_target::codegen::Options;
 use nfp_target::profile::Profile;
 use nfp_target::target::Nfp;
-use offload_compiler::diagnostic::{self, Style};
+use offload_compiler::diagnostic;
 use offload_compiler::isa;
 use offload_compiler::object::{Linked, Object};
 use offload_compiler::target::{self as capabilities, Target};
@@ -150,6 +155,8 @@ fn examine(
             verdict: None,
             offload: None,
             insns: Some(subject.linked.insns.len()),
+            nfp_words: None,
+            cycles: None,
             helpers: subject.helpers(),
             maps: subject.maps.clone(),
             diagnostics: Vec::new(),
@@ -171,17 +178,37 @@ fn examine(
             checked.program.offload = card
                 .and_then(|card| verdict(&card.check(&program).findings))
                 .map(Offload::as_it_is);
-            (target.as_target().check(&program).findings, &prepared.code)
+            let mut findings = target.as_target().check(&program).findings;
+            if let (Chosen::Nfp(nfp), Some(Verdict::Accept)) = (target, verdict(&findings)) {
+                findings.extend(nfp.wrong_code(program.input));
+            }
+            (findings, &prepared.code)
         }
     };
     checked.program.verdict = verdict(&findings);
-    if let Chosen::Nfp(_) = target {
+    if let Chosen::Nfp(nfp) = target {
         checked.program.offload = checked.program.verdict.map(Offload::as_it_is);
+        add_cost(&mut checked.program, subject, nfp);
     }
     for finding in &findings {
         add_finding(&mut checked, finding, &subject.linked, code, sources);
     }
     checked
+}
+
+/// What the program costs on a card that takes it, by our translation.
+fn add_cost(program: &mut Program, subject: &Subject, card: &Nfp) {
+    let (Some(Verdict::Accept), Ok(prepared)) = (program.verdict, &subject.prepared) else {
+        return;
+    };
+    if let Ok(compiled) = nfp::compile(subject, prepared, card, Options::default()) {
+        program.nfp_words = Some(compiled.image.words.len());
+        let packet = compiled.estimate.packet;
+        program.cycles = Some(Cycles {
+            min: packet.min,
+            max: packet.max,
+        });
+    }
 }
 
 /// What is not modelled decides nothing.
@@ -213,12 +240,7 @@ fn add_finding(
             .get_or_insert_with(|| "--load asks the running kernel's verifier".to_owned());
     }
     let found = diagnostic::Diagnostic::of(&finding, linked, code);
-    let style = Style {
-        width: output::width(),
-        colour: true,
-    };
-    let text = diagnostic::render(&found, code, &mut |name| sources.read(name), style);
-    checked.text.push(text);
+    checked.text.push(findings::render(&found, code, sources));
     checked.program.diagnostics.push(Diagnostic {
         code: found.code.name().to_owned(),
         severity: match found.severity {
@@ -251,6 +273,8 @@ fn not_linked(object: &Object, index: usize, why: Diagnostic) -> Checked {
             verdict: Some(Verdict::Refuse),
             offload: None,
             insns: None,
+            nfp_words: None,
+            cycles: None,
             helpers: Vec::new(),
             maps: Vec::new(),
             diagnostics: vec![why],

@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod cfg;
 pub mod check;
+pub mod compile;
 pub mod detach;
 pub mod disasm;
 pub mod explain;

@@ -1,15 +1,18 @@
 //! `run`: a program on the packets of a file.
 
 use crate::choose::Selection;
-use crate::engine::{Engine, Kind, Ran};
+use crate::engine::{Engine, Kind, Ran, Words};
 use crate::exit::{Exit, Failure};
 use crate::json::run::{Packet as PacketReport, Report};
+use crate::nfp;
 use crate::pcap::{Capture, Packet};
+use crate::sources::Sources;
+use crate::subject::Subject;
+use crate::target::CardArgs;
 use crate::value::Shape;
 use crate::{output, render};
 use generic_fallback::load::Loader;
 use kernel::bpf::test_run::verdict_name;
-use nfp_target::isa::Word;
 use offload_compiler::object::Object;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,12 +23,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A map's file holds a list of {\"key\": .., \"value\": ..}, or what `xdp-offload map NAME dump --json` prints.\n\
-    Clocks show the packets' times in the interpreter.\n\n\
+    Clocks show the packets' times in the interpreter. Cycles of the engine nfp are assumed: no card was measured.\n\n\
     Examples:\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap --map rules=rules.json --out passed.pcap\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,kernel\n  \
-    xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,nfp --words filter.nfp"
+    xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,nfp\n  \
+    xdp-offload run filter.bpf.o --packets traffic.pcap --engine nfp --words filter.nfp"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -43,10 +47,13 @@ pub struct Args {
     #[arg(long, value_name = "A,B", conflicts_with = "engine")]
     compare: Option<Pair>,
 
-    /// The words that the engine nfp runs instead of the program. Maps have numbers from 1, in the object's order of
+    /// NFP words that the engine nfp runs instead of compiling the program. Maps have numbers from 1, in the object's order of
     /// those that the program uses
     #[arg(long, value_name = "FILE")]
     words: Option<PathBuf>,
+
+    #[command(flatten)]
+    card: CardArgs,
 
     /// Fill a map before the first packet
     #[arg(long, value_name = "NAME=FILE")]
@@ -86,10 +93,16 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         None => vec![args.engine],
         Some(Pair(first, second)) => vec![first, second],
     };
-    let words = words(args, &kinds)?;
+    let words = words(args, &kinds, &object, &loader, program)?;
     let mut engines = Vec::with_capacity(kinds.len());
     for &kind in &kinds {
-        engines.push(Engine::load(kind, &object, &loader, program, &words)?);
+        engines.push(Engine::load(
+            kind,
+            &object,
+            &loader,
+            program,
+            words.as_ref(),
+        )?);
     }
     for assignment in &args.map {
         fill(&object, assignment, &mut engines)?;
@@ -116,6 +129,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             });
         }
     }
+    if let [first, second] = engines.as_mut_slice()
+        && let Some(difference) = first.differing_map(second, &object)
+    {
+        let (one, other) = (kinds[0].name(), kinds[1].name());
+        let what = format!("{one} and {other} leave other map contents behind");
+        return Err(Failure::new(Exit::No, what).because(difference));
+    }
     if let Some(out) = &args.out {
         capture.with(left).write(out)?;
     }
@@ -127,25 +147,33 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The words for the engine that runs words.
-fn words(args: &Args, kinds: &[Kind]) -> Result<Vec<Word>, Failure> {
-    match (&args.words, kinds.contains(&Kind::Nfp)) {
-        (None, false) => Ok(Vec::new()),
-        (None, true) => Err(Failure::new(Exit::Usage, "the engine nfp needs words")
-            .remedy("name a file with --words")),
-        (Some(_), false) => Err(Failure::new(Exit::Usage, "only the engine nfp runs words")
-            .remedy("add --engine nfp, or --compare interp,nfp")),
-        (Some(file), true) => {
-            let failure = || {
-                Failure::new(
-                    Exit::Usage,
-                    format!("cannot read words of {}", file.display()),
-                )
-            };
-            let text = fs::read_to_string(file).map_err(|error| failure().because(error))?;
-            nfp_target::words::read(&text).map_err(|error| failure().because(error))
+/// What the simulated card runs: the words of a file, or the program's translation.
+fn words(
+    args: &Args,
+    kinds: &[Kind],
+    object: &Object,
+    loader: &Loader<'_>,
+    program: usize,
+) -> Result<Option<Words>, Failure> {
+    if !kinds.contains(&Kind::Nfp) {
+        if args.words.is_some() || args.card.is_given() {
+            return Err(Failure::new(Exit::Usage, "only the engine nfp runs words")
+                .remedy("add --engine nfp, or --compare interp,nfp"));
         }
+        return Ok(None);
     }
+    let card = args.card.choose()?;
+    if let Some(file) = &args.words {
+        return Ok(Some(Words {
+            code: nfp::read_words(file)?,
+            places: Vec::new(),
+            profile: card.profile,
+        }));
+    }
+    let name = &object.programs[program].name;
+    let subject = Subject::of_object(object, loader, program)
+        .map_err(|error| Failure::new(Exit::No, format!("cannot link '{name}'")).because(error))?;
+    nfp::translation(&subject, card, &mut Sources::of(&args.selection.object)).map(Some)
 }
 
 /// Runs all engines on a packet: they have to agree.
@@ -175,7 +203,7 @@ fn run_on(
         )
         .because(difference)
         .remedy(if kinds.contains(&Kind::Nfp) {
-            "the words may be another program's, or what the driver translates wrongly; else it is a bug of ours"
+            "words of a file may be another program's, or what the driver translates wrongly; else it is a bug of ours"
         } else {
             "programs that ask for time, random numbers or the CPU may differ; else it is a bug of ours"
         }));
@@ -184,7 +212,7 @@ fn run_on(
 }
 
 fn difference(first: &Ran, second: &Ran) -> Option<String> {
-    if first.verdict != second.verdict {
+    if first.effect() != second.effect() {
         return Some(format!(
             "the verdicts are {} and {}",
             name_of(first.verdict),

@@ -35,12 +35,25 @@ pub struct Program {
     pub offload: Option<Offload>,
     /// Instructions, with all subprograms that it calls.
     pub insns: Option<usize>,
+    /// Words of our translation for the target, with its entry and exit; null where the target is no NFP or refuses.
+    pub nfp_words: Option<usize>,
+    /// What a packet takes of a microengine, as that translation is estimated: no card was measured.
+    pub cycles: Option<Cycles>,
     /// The helpers that it calls, by the kernel's numbers, ascending.
     pub helpers: Vec<i32>,
     /// The maps that it uses, by name.
     pub maps: Vec<String>,
     /// What was found.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Cycles of a microengine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Cycles {
+    /// The shortest way through the program.
+    pub min: u64,
+    /// The longest; null where there is a loop, whose rounds are not counted.
+    pub max: Option<u64>,
 }
 
 /// What a NIC does with a program.

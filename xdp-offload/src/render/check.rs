@@ -1,6 +1,6 @@
 //! What was found in an object.
 
-use crate::json::check::{Diagnostic, Program, Report, Verdict};
+use crate::json::check::{Cycles, Diagnostic, Program, Report, Verdict};
 use crate::output::{BAD, GOOD, NAME, QUIET, styled, wrap};
 use generic_fallback::plan::Plan;
 use offload_compiler::isa::functions;
@@ -24,6 +24,16 @@ pub(crate) fn report(
             target,
             report.device.is_some(),
             width,
+        ));
+    }
+    if report
+        .programs
+        .iter()
+        .any(|program| program.cycles.is_some())
+    {
+        out.push_str(&styled(
+            QUIET,
+            "cycles are assumed: no card was measured; they compare programs with each other\n",
         ));
     }
     if !report.maps.is_empty() {
@@ -67,6 +77,9 @@ fn program(program: &Program, target: &str, on_device: bool, width: usize) -> St
             Verdict::Refuse => "; it cannot be on the NIC",
         };
     }
+    if let (Some(words), Some(Cycles { min, max })) = (program.nfp_words, program.cycles) {
+        out += &format!(", {words} NFP words, {}", cycles(min, max));
+    }
     out.push('\n');
     if !helpers.is_empty() {
         out += &format!("  helpers: {}\n", wrap(&helpers.join(", "), 11, width));
@@ -75,6 +88,15 @@ fn program(program: &Program, target: &str, on_device: bool, width: usize) -> St
         out += &format!("  maps: {}\n", wrap(&program.maps.join(", "), 8, width));
     }
     out
+}
+
+/// What a packet takes: the shortest and the longest way.
+pub(crate) fn cycles(min: u64, max: Option<u64>) -> String {
+    match max {
+        Some(max) if max == min => format!("{min} cycles a packet"),
+        Some(max) => format!("{min} to {max} cycles a packet"),
+        None => format!("{min} cycles a packet or more, by its loops"),
+    }
 }
 
 /// What the loader or the running kernel said.

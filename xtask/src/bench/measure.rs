@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use support::{Failed, Output};
 
 use super::path_of;
@@ -37,6 +38,16 @@ impl Runs {
         .into())
     }
 
+    /// Keeps how long something else took.
+    pub(super) fn add(&mut self, took: Duration) {
+        self.0.push(took);
+    }
+
+    /// The shortest duration; zero without runs.
+    pub(super) fn least(&self) -> Duration {
+        self.0.iter().min().copied().unwrap_or_default()
+    }
+
     /// The middle duration; zero without runs.
     pub(super) fn median(&self) -> Duration {
         let mut sorted = self.0.clone();
@@ -46,7 +57,7 @@ impl Runs {
 
     /// A line of a table: name, fastest, median, slowest, number of runs.
     pub(super) fn print(&self, name: &str) {
-        let least = self.0.iter().min().copied().unwrap_or_default();
+        let least = self.least();
         let most = self.0.iter().max().copied().unwrap_or_default();
         println!(
             "{name:<28} {:>10} {:>10} {:>10}  {:>4}",
@@ -68,6 +79,18 @@ pub(super) fn print_heading() {
 
 fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1000.0)
+}
+
+/// How long something keeps the calling thread's CPU, the kernel's work for it included: what else a busy machine does
+/// is not in it.
+pub(super) fn on_cpu<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let now = || {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    };
+    let started = now();
+    let result = work();
+    (result, now().saturating_sub(started))
 }
 
 /// How many times the first is the second.

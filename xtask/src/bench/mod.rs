@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: our commands beside the ones people use today, in one run on one machine.
 
 mod attach;
+mod check;
 mod list;
 mod measure;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -19,20 +20,49 @@ pub(crate) enum Benchmark {
     List,
     /// `xdp-offload attach`, beside `ip link set xdpdrv` and `xdp-loader load`
     Attach,
+    /// Verification, `xdp-offload check`, beside the kernel's load of the same programs and prevail; builds prevail
+    Check,
+    /// The code for the NFP: words and what they take beside the kernel driver's, and the time of translation
+    Nfp,
 }
 
 /// Builds the commands for release and measures them.
 pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
-    install::require(&[IP, TIME, XDP_LOADER], install)?;
+    let measure: fn(&Path) -> Result<()> = match benchmark {
+        Benchmark::List => list::run,
+        Benchmark::Attach => attach::run,
+        Benchmark::Check => check::run,
+        // Nothing of it touches the kernel, and no command is beside it.
+        Benchmark::Nfp => {
+            return show(cargo().args([
+                "bench",
+                "--quiet",
+                "-p",
+                "nfp-target",
+                "--bench",
+                "codegen",
+            ]));
+        }
+    };
     if !install::is_root() {
         return Err(Error::NotPermitted { what: "bench" });
     }
-    show(cargo().args(["build", "--release", "--quiet"]))?;
-    let release: PathBuf = target_folder().join("release");
-    match benchmark {
-        Benchmark::List => list::run(&release),
-        Benchmark::Attach => attach::run(&release),
+    if cfg!(debug_assertions) && matches!(benchmark, Benchmark::Check) {
+        // It calls the verifier as a library, which is to be measured as users get it.
+        return show(cargo().args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "xtask",
+            "--",
+            "bench",
+            "check",
+        ]));
     }
+    install::require(&[IP, TIME, XDP_LOADER], install)?;
+    show(cargo().args(["build", "--release", "--quiet"]))?;
+    measure(&target_folder().join("release"))
 }
 
 /// The path of a command that [`install::require`] found; searched once, not in what is measured.

@@ -1,6 +1,6 @@
 //! A mid-level form under construction.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::super::fold::{Folded, fold, test, zeros};
 use super::super::mir::{Binary, Block, End, Mir, Op, ShiftKind, Test, Value};
@@ -18,7 +18,7 @@ impl Builder {
     pub(in crate::codegen) fn new() -> Self {
         let mut builder = Self {
             mir: Mir::default(),
-            constants: HashMap::new(),
+            constants: HashMap::default(),
             at: 0,
             slot: 0,
         };

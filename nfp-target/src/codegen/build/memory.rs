@@ -164,7 +164,7 @@ impl Translation<'_> {
         let Some(frame) = state.frames.get(usize::from(depth)) else {
             return self.refuse(Refusal::Pointer);
         };
-        let word = |offset: i32| frame.stack.get(&offset).copied().unwrap_or(self.zero);
+        let word = |offset: i32| frame.word(offset).unwrap_or(self.zero);
         let start = at.div_euclid(4) * 4;
         let byte = at.rem_euclid(4);
         let (first, second, third) = (word(start), word(start + 4), word(start + 8));
@@ -273,7 +273,7 @@ impl Translation<'_> {
             let (word, byte) = (at.div_euclid(4) * 4, at.rem_euclid(4));
             let (source, from) = (value[done as usize / 4], done % 4);
             let count = left.min(4 - byte).min(4 - from);
-            let old = frame.stack.get(&word).copied().unwrap_or(self.zero);
+            let old = frame.word(word).unwrap_or(self.zero);
             let mask = ((1u32 << count) - 1) << byte;
             let rotate = (from - byte).rem_euclid(4) * 8;
             let new = if mask == 15 {
@@ -286,7 +286,7 @@ impl Translation<'_> {
                     mask: mask as u8,
                 })
             };
-            frame.stack.insert(word, new);
+            frame.set_word(word, new);
             at += count;
             done += count;
             left -= count;

@@ -42,8 +42,23 @@ pub(super) type Pair = [Value; 2];
 #[derive(Debug, Clone)]
 struct Frame {
     registers: [Pair; 11],
-    /// By the distance from the frame's top, in bytes: negative multiples of 4.
-    stack: BTreeMap<i32, Value>,
+    /// By the distance from the frame's top, in bytes: negative multiples of 4, lowest first.
+    stack: Vec<(i32, Value)>,
+}
+
+impl Frame {
+    /// The word of the stack at this distance from the frame's top.
+    fn word(&self, offset: i32) -> Option<Value> {
+        let at = self.stack.binary_search_by_key(&offset, |(at, _)| *at);
+        at.ok().map(|at| self.stack[at].1)
+    }
+
+    fn set_word(&mut self, offset: i32, value: Value) {
+        match self.stack.binary_search_by_key(&offset, |(at, _)| *at) {
+            Ok(at) => self.stack[at].1 = value,
+            Err(at) => self.stack.insert(at, (offset, value)),
+        }
+    }
 }
 
 /// All that changes from instruction to instruction.
@@ -63,24 +78,24 @@ impl State {
         self.frames[frame].registers[reg.index()]
     }
 
-    fn values(&self) -> Vec<Value> {
-        let mut values = vec![self.length, self.base];
-        for frame in &self.frames {
-            values.extend(frame.registers.iter().flatten());
-            values.extend(frame.stack.values());
-        }
-        values
+    /// All values of it, always in the same order.
+    fn values(&self) -> impl Iterator<Item = Value> + '_ {
+        let of_frames = self.frames.iter().flat_map(|frame| {
+            let registers = frame.registers.iter().flatten().copied();
+            registers.chain(frame.stack.iter().map(|(_, value)| *value))
+        });
+        [self.length, self.base].into_iter().chain(of_frames)
     }
 
-    fn set_values(&mut self, values: &[Value]) {
-        let mut values = values.iter().copied();
-        let mut next = |value: &mut Value| *value = values.next().unwrap_or(*value);
-        next(&mut self.length);
-        next(&mut self.base);
-        for frame in &mut self.frames {
-            frame.registers.iter_mut().flatten().for_each(&mut next);
-            frame.stack.values_mut().for_each(&mut next);
-        }
+    /// The same values, to be changed.
+    fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        let of_frames = self.frames.iter_mut().flat_map(|frame| {
+            let registers = frame.registers.iter_mut().flatten();
+            registers.chain(frame.stack.iter_mut().map(|(_, value)| value))
+        });
+        [&mut self.length, &mut self.base]
+            .into_iter()
+            .chain(of_frames)
     }
 }
 
@@ -197,6 +212,13 @@ impl Translation<'_> {
         for (at, &block) in order.iter().enumerate() {
             position[block] = at;
         }
+        // A loop's head is where a block leads back to.
+        let mut heads = vec![false; position.len()];
+        for (here, &block) in order.iter().enumerate() {
+            for (to, _) in function.successors(node(block)) {
+                heads[to.index()] |= position[to.index()] <= here;
+            }
+        }
         let mut places: Vec<Place> = Vec::new();
         places.resize_with(position.len(), Place::default);
         let entry = self.builder.block();
@@ -208,9 +230,7 @@ impl Translation<'_> {
         }
         let mut ends = Vec::new();
         for (here, &block) in order.iter().enumerate() {
-            let is_head = order[here..]
-                .iter()
-                .any(|&from| function.blocks.find_edge(node(from), node(block)).is_some());
+            let is_head = heads[block];
             let incoming = std::mem::take(&mut places[block].incoming);
             if incoming.is_empty() {
                 continue;
@@ -265,26 +285,30 @@ impl Translation<'_> {
         if incoming.len() == 1 && !is_head {
             return (incoming.swap_remove(0), Vec::new());
         }
-        let lists: Vec<Vec<Value>> = incoming.iter().map(State::values).collect();
-        let mut merged = Vec::with_capacity(lists[0].len());
-        let mut phis = Vec::new();
-        for index in 0..lists[0].len() {
-            let operands: Vec<Value> = lists.iter().map(|list| list[index]).collect();
-            if is_head || operands.iter().any(|&operand| operand != operands[0]) {
-                let zeros = if is_head {
-                    0
-                } else {
-                    operands.iter().fold(u32::MAX, |zeros, &operand| {
-                        zeros & self.builder.mir.zeros(operand)
-                    })
-                };
-                let phi = self.builder.phi(block, operands, zeros);
-                phis.push(phi);
-                merged.push(phi);
-            } else {
-                merged.push(operands[0]);
+        let (mut merged, mut phis) = (Vec::new(), Vec::new());
+        let mut ways: Vec<_> = incoming.iter().map(State::values).collect();
+        let mut operands = Vec::with_capacity(ways.len());
+        loop {
+            operands.clear();
+            operands.extend(ways.iter_mut().filter_map(Iterator::next));
+            let [first, others @ ..] = &operands[..] else {
+                break;
+            };
+            if !is_head && others.iter().all(|other| other == first) {
+                merged.push(*first);
+                continue;
             }
+            let zeros = |zeros, &operand| zeros & self.builder.mir.zeros(operand);
+            let zeros = if is_head {
+                0
+            } else {
+                operands.iter().fold(u32::MAX, zeros)
+            };
+            let phi = self.builder.phi(block, operands.clone(), zeros);
+            phis.push(phi);
+            merged.push(phi);
         }
+        drop(ways);
         let same = |version: fn(&State) -> u32| {
             !is_head
                 && incoming
@@ -297,7 +321,9 @@ impl Translation<'_> {
         );
         let stretch = same(|state| state.stretch);
         let mut state = incoming.swap_remove(0);
-        state.set_values(&merged);
+        for (value, merged) in state.values_mut().zip(merged) {
+            *value = merged;
+        }
         if !packet {
             state.packet_version = self.version();
         }

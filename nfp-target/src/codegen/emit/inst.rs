@@ -67,17 +67,22 @@ impl Emission<'_> {
                 let (destination, write_both) = self.destination(to)?;
                 // The destination is read like an operand.
                 let sources = self.operands(source)?;
-                let mut forms = vec![destination];
-                if let (true, Destination::Gpr(_, number)) = (write_both, destination) {
-                    forms.push(Destination::Gpr(Bank::B, number));
-                }
+                let other = match destination {
+                    Destination::Gpr(_, number) if write_both => {
+                        Some(Destination::Gpr(Bank::B, number))
+                    }
+                    _ => None,
+                };
                 let fits = |to: Destination, from: Operand| {
                     from.bank().is_none() || from.bank() != Operand::from(to).bank()
                 };
-                let found = forms.iter().find_map(|&to| {
-                    let source = sources.iter().find(|&&from| fits(to, from))?;
-                    Some((to, *source))
-                });
+                let found = [Some(destination), other]
+                    .into_iter()
+                    .flatten()
+                    .find_map(|to| {
+                        let source = sources.iter().find(|&from| fits(to, from))?;
+                        Some((to, source))
+                    });
                 let Some((destination, source)) = found else {
                     return self.internal("two registers of one bank");
                 };

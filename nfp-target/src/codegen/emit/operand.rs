@@ -5,44 +5,64 @@ use super::{
     local,
 };
 
+/// What a source may be read as: one operand, or one of each bank.
+#[derive(Clone, Copy)]
+pub(super) struct Operands {
+    first: Operand,
+    second: Option<Operand>,
+}
+
+impl Operands {
+    pub(super) fn iter(self) -> impl Iterator<Item = Operand> {
+        std::iter::once(self.first).chain(self.second)
+    }
+}
+
 impl Emission<'_> {
     pub(super) fn home(&self, reg: Reg) -> Home {
         self.homes[reg as usize]
     }
 
-    /// The operands that a source may be read as: one, or one of each bank.
-    pub(super) fn operands(&self, source: Source) -> Result<Vec<Operand>> {
-        Ok(match source {
-            Source::None => vec![Operand::None],
+    /// The operands that a source may be read as.
+    pub(super) fn operands(&self, source: Source) -> Result<Operands> {
+        let first = match source {
+            Source::None => Operand::None,
             Source::Reg(reg) => match self.home(reg) {
-                Home::One(bank, number) => vec![Operand::Gpr(bank, number)],
+                Home::One(bank, number) => Operand::Gpr(bank, number),
                 Home::Both(number) => {
-                    vec![Operand::Gpr(Bank::A, number), Operand::Gpr(Bank::B, number)]
+                    return Ok(Operands {
+                        first: Operand::Gpr(Bank::A, number),
+                        second: Some(Operand::Gpr(Bank::B, number)),
+                    });
                 }
-                Home::Local(word) => vec![Operand::Local(local(0, word))],
+                Home::Local(word) => Operand::Local(local(0, word)),
                 _ => return self.internal("a word without a home"),
             },
             Source::Transfer(reg, index) => match self.home(reg) {
-                Home::Transfer(first) => vec![Operand::Transfer(first + index)],
+                Home::Transfer(first) => Operand::Transfer(first + index),
                 _ => return self.internal("transfer registers without a home"),
             },
-            Source::Number(number) => vec![Operand::Immediate(number)],
-            Source::Length => vec![Operand::Gpr(Bank::B, FIXED)],
-            Source::Frame => vec![Operand::Gpr(Bank::A, FIXED)],
-            Source::Vector(word) => vec![Operand::Local(local(1, word))],
+            Source::Number(number) => Operand::Immediate(number),
+            Source::Length => Operand::Gpr(Bank::B, FIXED),
+            Source::Frame => Operand::Gpr(Bank::A, FIXED),
+            Source::Vector(word) => Operand::Local(local(1, word)),
             Source::Constant(_) => return self.internal("a large number as an operand"),
+        };
+        Ok(Operands {
+            first,
+            second: None,
         })
     }
 
     pub(super) fn operand(&self, source: Source) -> Result<Operand> {
-        Ok(self.operands(source)?[0])
+        Ok(self.operands(source)?.first)
     }
 
     /// Two operands that can be read together.
     pub(super) fn pair(&self, left: Source, right: Source) -> Result<(Operand, Operand)> {
         let (lefts, rights) = (self.operands(left)?, self.operands(right)?);
-        for &left in &lefts {
-            for &right in &rights {
+        for left in lefts.iter() {
+            for right in rights.iter() {
                 if left.bank().is_none() || left.bank() != right.bank() {
                     return Ok((left, right));
                 }
@@ -55,7 +75,7 @@ impl Emission<'_> {
     pub(super) fn in_bank(&self, source: Source, bank: Bank) -> Result<Operand> {
         let operands = self.operands(source)?;
         match operands
-            .into_iter()
+            .iter()
             .find(|operand| operand.bank().is_none_or(|is| is == bank))
         {
             Some(operand) => Ok(operand),

@@ -5,7 +5,7 @@ mod memory;
 mod plan;
 mod value;
 
-use std::collections::{BTreeSet, HashMap};
+use foldhash::HashMap;
 
 use super::fold::bits_of;
 use super::lir::{Class, Code, Inst, Place, Program, Reg, Source, To};
@@ -49,8 +49,8 @@ pub(super) fn select(mir: &Mir) -> Result<Program, Unsupported> {
         target: None,
         crossing: vec![false; mir.ops.len()],
         forms: [None; 2],
-        constants: HashMap::new(),
-        sums: HashMap::new(),
+        constants: HashMap::default(),
+        sums: HashMap::default(),
         at: 0,
         slot: 0,
         moves: mir

@@ -1,6 +1,6 @@
 //! What is decided before the first operation: values that become part of their users.
 
-use super::{BTreeSet, Binary, NEAR_WORDS, Op, Selection, ShiftKind, Value};
+use super::{Binary, NEAR_WORDS, Op, Selection, ShiftKind, Value};
 
 impl Selection<'_> {
     pub(super) fn count(&mut self, order: &[usize]) {
@@ -8,13 +8,11 @@ impl Selection<'_> {
             let block_data = &self.mir.blocks[block];
             for &value in &block_data.body {
                 self.home[value.index()] = block;
-                for operand in self.mir.op(value).operands() {
-                    self.uses[operand.index()] += 1;
-                }
+                let uses = &mut self.uses;
+                (self.mir.op(value)).each_operand(|operand| uses[operand.index()] += 1);
             }
-            for operand in block_data.end.operands() {
-                self.uses[operand.index()] += 1;
-            }
+            let uses = &mut self.uses;
+            (block_data.end).each_operand(|operand| uses[operand.index()] += 1);
         }
         for &block in order {
             for &value in &self.mir.blocks[block].body {
@@ -107,57 +105,65 @@ impl Selection<'_> {
     /// Words of reads that are used beyond a call.
     pub(super) fn find_crossing(&mut self, order: &[usize]) {
         let mir = self.mir;
-        let is_word = |value: Value| matches!(mir.op(value), Op::Word(..));
-        // Live words at each block's end, until nothing changes.
-        let mut live: Vec<BTreeSet<Value>> = vec![BTreeSet::default(); mir.blocks.len()];
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for &block in order.iter().rev() {
-                let mut now = live[block].clone();
-                for operand in mir.blocks[block].end.operands() {
-                    if is_word(operand) {
-                        now.insert(operand);
+        // How many calls of its block each value comes after.
+        let mut calls_before = vec![0u32; mir.ops.len()];
+        let mut calls = vec![0u32; mir.blocks.len()];
+        for &block in order {
+            for &value in &mir.blocks[block].body {
+                calls_before[value.index()] = calls[block];
+                calls[block] += u32::from(matches!(mir.op(value), Op::Call(_)));
+            }
+        }
+        if calls.iter().all(|&calls| calls == 0) {
+            return;
+        }
+        // Where each word is used: the block, and how many of its calls are before.
+        let mut uses: Vec<(Value, usize, u32)> = Vec::new();
+        let mut used = |value: Value, block: usize, calls: u32| {
+            if let Op::Word(..) = mir.op(value) {
+                uses.push((value, block, calls));
+            }
+        };
+        for &block in order {
+            let data = &mir.blocks[block];
+            for &value in &data.body {
+                if let Op::Phi(operands) = mir.op(value) {
+                    for (&from, &operand) in data.before.iter().zip(operands) {
+                        used(operand, from, calls[from]);
                     }
+                    continue;
                 }
-                for &value in mir.blocks[block].body.iter().rev() {
-                    now.remove(&value);
-                    match mir.op(value) {
-                        Op::Phi(_) => continue,
-                        Op::Call(_) => {
-                            for word in &now {
-                                self.crossing[word.index()] = true;
-                            }
-                        }
-                        _ => {}
+                let at = calls_before[value.index()];
+                mir.op(value).each_operand(|operand| {
+                    used(operand, block, at);
+                    // What is part of its user reads its operands there.
+                    if self.fused[operand.index()] {
+                        mir.op(operand).each_operand(|inner| used(inner, block, at));
                     }
-                    for operand in mir.op(value).operands() {
-                        if is_word(operand) {
-                            now.insert(operand);
-                        }
-                        // What is part of its user reads its operands there.
-                        if self.fused[operand.index()] {
-                            now.extend(
-                                mir.op(operand)
-                                    .operands()
-                                    .into_iter()
-                                    .filter(|&inner| is_word(inner)),
-                            );
-                        }
+                });
+            }
+            data.end
+                .each_operand(|operand| used(operand, block, calls[block]));
+        }
+        uses.sort_unstable();
+        let mut seen = vec![Value(u32::MAX); mir.blocks.len()];
+        let mut work = Vec::new();
+        for (word, block, before) in uses {
+            let (home, from) = (self.home[word.index()], calls_before[word.index()]);
+            if block == home && before >= from {
+                self.crossing[word.index()] |= before > from;
+                continue;
+            }
+            // Upwards from the use to where it was read.
+            self.crossing[word.index()] |= before > 0 || calls[home] > from;
+            work.push(block);
+            while let Some(block) = work.pop() {
+                for &above in &mir.blocks[block].before {
+                    if above == home || std::mem::replace(&mut seen[above], word) == word {
+                        continue;
                     }
-                }
-                for (index, &before) in mir.blocks[block].before.iter().enumerate() {
-                    for &word in &now {
-                        changed |= live[before].insert(word);
-                    }
-                    for &value in &mir.blocks[block].body {
-                        if let Op::Phi(operands) = mir.op(value)
-                            && let Some(&operand) = operands.get(index)
-                            && is_word(operand)
-                        {
-                            changed |= live[before].insert(operand);
-                        }
-                    }
+                    self.crossing[word.index()] |= calls[above] > 0;
+                    work.push(above);
                 }
             }
         }

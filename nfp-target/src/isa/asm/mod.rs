@@ -6,6 +6,7 @@
 //! gives an instruction that does the same and prints the same; for all that the kernel's JIT writes it is the
 //! same word.
 
+pub mod file;
 mod parse;
 mod print;
 

@@ -3,7 +3,8 @@
 //!
 //! The kernel's answer is taken by loading each program on the running kernel.
 
+mod judges;
 mod objects;
 mod random;
-mod random_program;
+mod regressions;
 mod report;

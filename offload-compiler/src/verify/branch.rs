@@ -116,8 +116,11 @@ impl Walk<'_> {
                 }
                 learn_from_non_null(state, condition.op, taken, &a, &b);
             }
-            (Value::Pointer(pointer), other) | (other, Value::Pointer(pointer))
-                if is_zero(&other) && pointer.nullable && condition.width == Width::W64 =>
+            // A register that holds 0 teaches the kernel nothing (`check_cond_jmp_op`, Linux 6.18).
+            (Value::Pointer(pointer), _)
+                if condition.src == Operand::Imm(0)
+                    && pointer.nullable
+                    && condition.width == Width::W64 =>
             {
                 let null = match condition.op {
                     CmpOp::Eq => taken,

@@ -243,7 +243,8 @@ const TABLE: &[Prototype] = &[
     ),
     helper("bpf_xdp_get_buff_len", &[Ctx], Ret::Number),
     helper("bpf_xdp_load_bytes", &[Ctx, Any, Write, Size], Ret::Number),
-    moving("bpf_xdp_store_bytes", &[Ctx, Any, Read, Size]),
+    // It writes, but moves nothing (`bpf_helper_changes_pkt_data`, Linux 6.18).
+    helper("bpf_xdp_store_bytes", &[Ctx, Any, Read, Size], Ret::Number),
     moving("bpf_xdp_adjust_head", &[Ctx, Any]),
     moving("bpf_xdp_adjust_tail", &[Ctx, Any]),
     moving("bpf_xdp_adjust_meta", &[Ctx, Any]),

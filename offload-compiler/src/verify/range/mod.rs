@@ -288,9 +288,14 @@ impl Range {
             ((self.s64.0 as u64 & HIGH) | u64::from(min)) as i64,
             ((self.s64.1 as u64 & HIGH) | u64::from(max)) as i64,
         );
-        // A sign-extended 32-bit number.
-        if self.s64.0 >= i64::from(i32::MIN) && self.s64.1 <= i64::from(i32::MAX) {
-            self.raise_s64(i64::from(self.s32.0), i64::from(self.s32.1));
+        // A sign-extended 32-bit number. The kernel replaces what it knew of the whole, even where that was more: a
+        // program that needs more is refused.
+        let fits = self.s64.0 >= i64::from(i32::MIN) && self.s64.1 <= i64::from(i32::MAX);
+        if fits && self.s32.0 >= 0 {
+            let (min, max) = (self.s32.0 as u32, self.s32.1 as u32);
+            self.s64 = (i64::from(min), i64::from(max));
+            self.u64 = (u64::from(min), u64::from(max));
+            self.bits = self.bits.intersect(Tnum::range(min.into(), max.into()));
         }
     }
 

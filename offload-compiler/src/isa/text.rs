@@ -41,7 +41,8 @@ pub fn listing(insns: &[Insn], symbols: &dyn Symbols, opcodes: bool) -> String {
             .then(|| insns.get(slot + 1).copied())
             .flatten();
         let text = line(*insn, second, symbols);
-        let _ = writeln!(out, "{slot:4}: ({:02x}) {text}", insn.code);
+        // C's "% 4d": at least one space.
+        let _ = writeln!(out, " {slot:3}: ({:02x}) {text}", insn.code);
         if opcodes {
             let bytes = [Some(*insn), second].into_iter().flatten();
             let hex: Vec<String> = bytes

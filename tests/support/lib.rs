@@ -7,6 +7,7 @@ mod binary;
 mod bpffs;
 mod cable;
 mod golden;
+pub mod hostile;
 pub mod kernel_answer;
 pub mod netns;
 pub mod nfp;

@@ -10,7 +10,6 @@ use offload_compiler::isa::{Callee, Code, Imm64, Insn, Instruction};
 use offload_compiler::verify::{Function, Input, MapReference, MapShape, Rules, Verdict, verify};
 use tests::kernel_answer::last_words;
 
-
 /// Programs that take longer to verify say little, and cost the kernel seconds.
 const MOST_INSTRUCTIONS: usize = 20_000;
 

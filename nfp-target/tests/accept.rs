@@ -5,6 +5,7 @@ mod decisions;
 use std::collections::{BTreeMap, HashMap};
 
 use decisions::{compare, judged};
+use nfp_target::accept::{Reason, Subject};
 use nfp_target::profile::Profile;
 use offload_compiler::diagnostic::{Diagnostic, Style, render};
 use offload_compiler::isa::{Code, Insn};
@@ -114,6 +115,30 @@ fn a_refusal_says_where_and_what_to_do() {
             .iter()
             .all(|refusal| !refusal.reason.help().is_empty())
     );
+}
+
+/// The driver's translation divides by the constant: a register that is 0 takes the host down (Linux 6.12), and so no golden
+/// file has this.
+#[test]
+fn a_division_by_a_register_that_is_0_is_refused() {
+    let decision = |divisor: &str| Decision {
+        profile: String::new(),
+        id: String::new(),
+        said: String::new(),
+        maps: Vec::new(),
+        code: offload_compiler::isa::assemble(&format!("r1 = {divisor}\nr0 = 7\nr0 /= r1\nexit"))
+            .unwrap()
+            .encode(),
+    };
+    let told = |divisor| {
+        let judgement = judged(&decision(divisor), &Profile::default()).unwrap();
+        let refusals = judgement.refusals.into_iter();
+        refusals
+            .map(|refusal| (refusal.subject, refusal.reason))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told("3"), []);
+    assert_eq!(told("0"), [(Subject::Instruction(2), Reason::DivisorZero)]);
 }
 
 #[test]

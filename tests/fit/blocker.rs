@@ -80,7 +80,9 @@ fn kind(reason: &Reason) -> String {
         }
         Reason::Dividend { .. } => "division of a large number".to_owned(),
         Reason::DivisorVariable { .. } => "division by a variable".to_owned(),
-        Reason::DivisorLarge | Reason::DivisorNegative => "division by such a constant".to_owned(),
+        Reason::DivisorLarge | Reason::DivisorNegative | Reason::DivisorZero => {
+            "division by such a constant".to_owned()
+        }
         Reason::Stack { .. } => "stack: too large".to_owned(),
         Reason::Untranslatable { what, .. } => match what {
             Untranslatable::StoreImmediate => "store of a constant".to_owned(),

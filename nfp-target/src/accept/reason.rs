@@ -103,6 +103,9 @@ pub enum Reason {
     DivisorLarge,
     /// A negative constant divisor.
     DivisorNegative,
+    /// The divisor is a register that is always 0. The driver's translation divides by it, and the host crashes
+    /// (`wrp_div_imm`, Linux 6.12).
+    DivisorZero,
     /// The frames of all subprograms need more stack than the card has.
     Stack { needed: u32, available: u32 },
     /// The translation of this instruction fails, and only the kernel log tells.
@@ -303,6 +306,7 @@ impl fmt::Display for Reason {
             Self::DivisorVariable { .. } => f.write_str("divisor is not constant"),
             Self::DivisorLarge => f.write_str("divisor is not within u32 value range"),
             Self::DivisorNegative => f.write_str("divide by negative constant is not supported"),
+            Self::DivisorZero => f.write_str("(no text: it divides by zero itself)"),
             Self::Stack { needed, available } => {
                 write!(f, "stack too large: program {needed}B > FW stack {available}B")
             }
@@ -331,7 +335,9 @@ impl Reason {
             | Self::MapElementSize { .. }
             | Self::MapKeySize { .. }
             | Self::MapValueSize { .. } => Stage::Map,
-            Self::Untranslatable { .. } | Self::CodeStore { .. } => Stage::Translation,
+            Self::Untranslatable { .. } | Self::CodeStore { .. } | Self::DivisorZero => {
+                Stage::Translation
+            }
             Self::PacketReach { .. } => Stage::Attach,
             _ => Stage::Verification,
         }
@@ -597,6 +603,12 @@ impl Reason {
                 Code::OffloadArithmetic,
                 "the card cannot divide by a negative constant".to_owned(),
                 "divide by the positive constant and negate",
+            ),
+            Self::DivisorZero => (
+                Code::OffloadArithmetic,
+                "the divisor is always 0 here: the driver divides by it while it translates, and the host crashes"
+                    .to_owned(),
+                "divide by another constant; eBPF defines the result as 0",
             ),
             Self::Stack { needed, available } => (
                 Code::OffloadStack,

@@ -61,6 +61,18 @@ pub(super) fn translate(
             });
             meta.is_none_or(|meta| stack_access_ok(frame, meta, known, off, size))
         };
+        if let Instruction::Alu {
+            op: AluOp::Div | AluOp::SDiv,
+            src: Operand::Reg(_),
+            ..
+        } = instruction
+            && meta.and_then(|meta| meta.source) == Some((0, 0))
+        {
+            refusals.push(Refusal::new(
+                Subject::Instruction(slot),
+                Reason::DivisorZero,
+            ));
+        }
         let mut refuse = |what, error| {
             refusals.push(Refusal::new(
                 Subject::Instruction(slot),

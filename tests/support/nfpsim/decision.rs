@@ -19,7 +19,8 @@ pub enum Decision {
     Verifier(String),
     /// The driver's translation: the instruction, or the whole program where the code store is full.
     Translation(Option<usize>),
-    /// The driver reads outside of its memory, and what becomes of that is chance. Theirs: the kernel crashed.
+    /// The driver reads outside of its memory, and what becomes of that is chance, or divides by zero. Theirs: the kernel
+    /// crashed.
     Chance,
 }
 
@@ -69,7 +70,13 @@ impl Decision {
                 let text = refusal.reason.to_string();
                 match refusal.subject {
                     Subject::Map(map) => Self::Map(map as usize, text),
-                    _ if matches!(refusal.reason, Reason::DriverOverrun(_)) => Self::Chance,
+                    _ if matches!(
+                        refusal.reason,
+                        Reason::DriverOverrun(_) | Reason::DivisorZero
+                    ) =>
+                    {
+                        Self::Chance
+                    }
                     Subject::Instruction(slot) if refusal.reason.stage() == Stage::Translation => {
                         Self::Translation(Some(slot))
                     }

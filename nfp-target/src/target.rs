@@ -1,11 +1,11 @@
 //! A card as a target of `offload-compiler`.
 
-use offload_compiler::lower::Forms;
+use offload_compiler::lower::{Doubt, Forms};
 use offload_compiler::target::{Availability, Feature, Limits, Need, Program, Target};
 use offload_compiler::verify::{Finding, Input, Rules, Verdict};
 
 use crate::accept::judge;
-use crate::driver_model::detect;
+use crate::driver_model::{self, detect};
 use crate::profile::{MapType, Profile};
 
 /// An interface's usual MTU, in bytes.
@@ -121,13 +121,20 @@ impl Target for Nfp {
             remainder: false,
             wide_arithmetic: false,
             atomics: false,
-            narrow_context: false,
+            map_flags: false,
+            negative_offsets: false,
+            helper: |id| matches!(id, 1 | 2 | 3 | 7 | 25 | 44 | 65),
             any_argument: false,
             mixed_pointers: false,
             variable_stack: false,
+            callers_stack: false,
             stack: self.limits().stack,
             frame_alignment: 64,
         }
+    }
+
+    fn doubts(&self, program: &Program<'_>) -> Vec<(usize, Doubt)> {
+        driver_model::doubts(program.input, &self.profile)
     }
 
     /// As the driver decides; it stops at the first finding.

@@ -1,8 +1,8 @@
 //! What each pass makes of small programs: `tests/lower/NAME.txt` holds programs and what becomes of them on a target
 //! that takes as little as possible. `BLESS=1` writes the second halves.
 //!
-//! A case is a heading `== TITLE`, maps (`map KIND KEY VALUE ENTRIES [CONSTANT as hex]`), the program, `->`, and what became
-//! of it: the rewrites and the program.
+//! A case is a heading `== TITLE`, `optimise` or nothing, maps (`map KIND KEY VALUE ENTRIES [CONSTANT as hex]`), the program,
+//! `->`, and what became of it: the rewrites and the program.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -42,10 +42,13 @@ impl Target for Strict {
             remainder: false,
             wide_arithmetic: false,
             atomics: false,
-            narrow_context: false,
+            map_flags: false,
+            negative_offsets: false,
+            helper: |id| matches!(id, 1 | 2 | 3 | 7 | 25 | 44 | 65),
             any_argument: false,
             mixed_pointers: false,
             variable_stack: false,
+            callers_stack: false,
             stack: 512,
             frame_alignment: 64,
         }
@@ -116,6 +119,11 @@ fn functions(code: &Code) -> Vec<Function> {
 }
 
 fn lowered(source: &str) -> String {
+    let options = Options {
+        optimise: source.starts_with("optimise\n"),
+        ..Options::default()
+    };
+    let source = source.strip_prefix("optimise\n").unwrap_or(source);
     let (maps, text): (Vec<&str>, Vec<&str>) =
         source.lines().partition(|line| line.starts_with("map "));
     let maps: Vec<MapShape> = maps
@@ -130,7 +138,7 @@ fn lowered(source: &str) -> String {
         input: &input,
         frags: false,
     };
-    let lowered = match lower(&program, &Strict, &Options::default()) {
+    let lowered = match lower(&program, &Strict, &options) {
         Ok(lowered) => lowered,
         Err(error) => return format!("{error}\n"),
     };

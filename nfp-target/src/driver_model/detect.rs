@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use offload_compiler::isa::{AluOp, Callee, Instruction, Operand, Reg, Width};
+use offload_compiler::lower::Doubt;
 use offload_compiler::verify::{Input, Place};
 
 use super::copies::{self, Copy};
@@ -49,6 +50,25 @@ pub fn detect(input: &Input<'_>, profile: &Profile) -> Vec<(usize, WrongCode)> {
         }
     }
     found.into_iter().collect()
+}
+
+/// Of what [`detect`] finds, what a few more instructions help against: by the slot after which they are needed.
+pub fn doubts(input: &Input<'_>, profile: &Profile) -> Vec<(usize, Doubt)> {
+    let facts = Facts::find(input, profile);
+    let copies = copies::find(input, &facts);
+    detect(input, profile)
+        .into_iter()
+        .filter_map(|(slot, rule)| match rule {
+            // The last pair's store.
+            WrongCode::CopyRegister => {
+                Some((copies.get(&slot)?.end.checked_sub(1)?, Doubt::Stored))
+            }
+            WrongCode::MultiplicationUpper | WrongCode::DivisionUpper => {
+                Some((slot, Doubt::UpperHalf))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 struct Search<'a> {

@@ -16,7 +16,7 @@ mod warning;
 
 use offload_compiler::isa::{CmpOp, Condition, Operand, Width};
 
-pub use detect::detect;
+pub use detect::{detect, doubts};
 pub use model::DriverModel;
 
 /// A way in which the driver's words differ from the program.

@@ -1,7 +1,7 @@
 //! What a target takes of the instruction set, as far as passes can do something about it.
 
 /// Forms of instructions and programs that a target takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a question of its own"
@@ -21,14 +21,20 @@ pub struct Forms {
     pub wide_arithmetic: bool,
     /// Atomic operations other than an addition to a map value.
     pub atomics: bool,
-    /// Loads of parts of the context's fields.
-    pub narrow_context: bool,
+    /// Flags of maps.
+    pub map_flags: bool,
+    /// Offsets below 0 from where a map value's pointer points to, and additions of the least constant.
+    pub negative_offsets: bool,
+    /// Whether it has a helper.
+    pub helper: fn(i32) -> bool,
     /// Keys and values for map helpers that lie elsewhere than at known, aligned places of the stack.
     pub any_argument: bool,
     /// One instruction may access different kinds of memory.
     pub mixed_pointers: bool,
     /// Accesses of the stack at places that are not known.
     pub variable_stack: bool,
+    /// Accesses of one and two bytes of a caller's stack.
+    pub callers_stack: bool,
     /// Bytes of stack of a program with its subprograms.
     pub stack: u32,
     /// Each frame is rounded up to this many bytes.
@@ -45,11 +51,23 @@ impl Forms {
         remainder: true,
         wide_arithmetic: true,
         atomics: true,
-        narrow_context: true,
+        map_flags: true,
+        negative_offsets: true,
+        helper: |_| true,
         any_argument: true,
         mixed_pointers: true,
         variable_stack: true,
+        callers_stack: true,
         stack: 512,
         frame_alignment: 1,
     };
+}
+
+/// How a target runs an instruction otherwise than the instruction set says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// After this store, the register that was stored holds something else.
+    Stored,
+    /// This 32-bit operation leaves the upper half of its destination as it was.
+    UpperHalf,
 }

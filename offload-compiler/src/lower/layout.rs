@@ -139,14 +139,19 @@ fn push_block(program: &Program, id: BlockId, follows: Option<&BlockId>, lines: 
     for (index, step) in block.steps.iter().enumerate() {
         let pending = match step.op {
             Op::Plain(instruction) => Pending::Done(instruction),
-            // What is in the immediate does not count: `map_at` says what is loaded.
+            // The map by its index, as the interpreter takes it; loaders put a descriptor there.
             Op::LoadMap {
-                dst, value_offset, ..
+                dst,
+                map,
+                value_offset,
             } => Pending::Done(Instruction::LoadImm64 {
                 dst,
                 value: match value_offset {
-                    None => Imm64::MapFd(0),
-                    Some(offset) => Imm64::MapValueFd { fd: 0, offset },
+                    None => Imm64::MapFd(map as i32),
+                    Some(offset) => Imm64::MapValueFd {
+                        fd: map as i32,
+                        offset,
+                    },
                 },
             }),
             Op::LoadFunction { dst, function } => Pending::LoadFunction(

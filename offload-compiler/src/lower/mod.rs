@@ -20,7 +20,7 @@ mod rewrite;
 mod run;
 
 pub use facts::{Content, Fact, Facts};
-pub use forms::Forms;
+pub use forms::{Doubt, Forms};
 pub use liveness::{Liveness, Registers, end_uses, step_effect};
 pub use passes::PASSES;
 pub use program::{

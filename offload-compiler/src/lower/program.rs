@@ -80,7 +80,7 @@ pub struct Step {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// An instruction that names no map and no place in the code.
     Plain(Instruction),
@@ -105,7 +105,7 @@ pub enum Op {
 }
 
 /// What follows a block's steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     /// The function returns.
     Exit,

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::facts::Facts;
-use super::forms::Forms;
+use super::forms::{Doubt, Forms};
 use super::passes::PASSES;
-use super::program::{Layout, Program, ProgramError, Step};
+use super::program::{Layout, Position, Program, ProgramError, Step};
 use super::rewrite::{self, Allow, Rewrite};
 use crate::target::{self, Target};
 use crate::verify::{Finding, Input, Rules, Verdict};
@@ -24,6 +24,8 @@ pub struct Options {
     pub optimise: bool,
     /// Changes of what user space sees that are allowed.
     pub allow: BTreeSet<Allow>,
+    /// The interface that the program is bound to: `ingress_ifindex` is always this.
+    pub ifindex: Option<u32>,
 }
 
 /// A pass: one kind of rewrite.
@@ -47,6 +49,8 @@ pub struct Context<'a> {
     pub forms: &'a Forms,
     /// What is wanted.
     pub options: &'a Options,
+    target: &'a dyn Target,
+    state: &'a State,
     pass: &'a Pass,
     log: Vec<Rewrite>,
     room: usize,
@@ -66,6 +70,21 @@ impl Context<'_> {
         }
         self.room -= slots;
         true
+    }
+
+    /// What the target would run wrongly of the program as it was when the pass began.
+    pub fn doubts(&self) -> Vec<(Position, Doubt)> {
+        let State {
+            program, layout, ..
+        } = self.state;
+        let given = target::Program {
+            input: &layout.input(program),
+            frags: false,
+        };
+        let doubts = self.target.doubts(&given).into_iter();
+        doubts
+            .filter_map(|(slot, doubt)| Some(((*layout.positions.get(slot)?)?, doubt)))
+            .collect()
     }
 
     /// Notes a rewrite.
@@ -162,28 +181,37 @@ pub fn lower(
 ) -> Result<Lowered, LowerError> {
     let input = original.input;
     let forms = target.forms();
-    let mut program = Program::new(&Input {
-        rules: Rules {
+    let given = |newest: bool| -> Result<State, LowerError> {
+        let rules = Rules {
             offloaded: forms.offloaded,
+            known_lookups: newest && input.rules.known_lookups,
+            known_negations: newest && input.rules.known_negations,
             ..input.rules
-        },
-        ..input.clone()
-    })?;
-    let layout = program.lay_out()?;
-    let facts = Facts::gather(&program, &layout);
-    if let Some(error) = facts.verdict.error() {
-        return Err(LowerError::Refused(Box::new(at_origin(
-            error.clone(),
-            &layout,
-        ))));
-    }
+        };
+        let mut program = Program::new(&Input {
+            rules,
+            ..input.clone()
+        })?;
+        let layout = program.lay_out()?;
+        let facts = Facts::gather(&program, &layout);
+        match facts.verdict.error() {
+            Some(error) => Err(LowerError::Refused(Box::new(at_origin(
+                error.clone(),
+                &layout,
+            )))),
+            None => Ok(State {
+                program,
+                layout,
+                facts,
+            }),
+        }
+    };
+    // What only the newest kernels prove must not be relied on where an older one proves the program, too.
+    let state = given(false).or_else(|_| given(true))?;
     let most = (target.limits().instructions as usize).min(MOST_SLOTS);
     let mut work = Work {
-        state: State {
-            program,
-            layout,
-            facts,
-        },
+        state,
+        target,
         forms,
         options,
         most,
@@ -231,6 +259,7 @@ struct State {
 
 struct Work<'a> {
     state: State,
+    target: &'a dyn Target,
     forms: Forms,
     options: &'a Options,
     most: usize,
@@ -296,6 +325,8 @@ impl Work<'_> {
         let mut program = self.state.program.clone();
         let mut context = Context {
             facts: &self.state.facts,
+            target: self.target,
+            state: &self.state,
             forms: &self.forms,
             options: self.options,
             pass,

@@ -9,7 +9,7 @@ mod map;
 mod needs;
 mod table;
 
-use crate::lower::Forms;
+use crate::lower::{Doubt, Forms};
 use crate::verify::{Finding, Input, Verdict};
 pub use needs::{Feature, Need};
 
@@ -72,6 +72,12 @@ pub trait Target {
     /// What forms of instructions it takes; what it does not take, [`lower`](crate::lower) rewrites.
     fn forms(&self) -> Forms {
         Forms::ALL
+    }
+
+    /// Instructions of a program that it takes and runs otherwise than the instruction set says, as far as something can
+    /// be done about it, by slot.
+    fn doubts(&self, _program: &Program<'_>) -> Vec<(usize, Doubt)> {
+        Vec::new()
     }
 
     /// Everything that keeps the program from running there, the verifier's findings included.

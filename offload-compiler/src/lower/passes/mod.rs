@@ -1,9 +1,25 @@
 //! The passes, in the order in which they run.
 
+mod argument;
+mod arithmetic;
+mod atomic;
 mod constant;
+mod context_field;
+mod copies;
 mod dead;
+mod doubt;
+mod helper;
+mod inline;
+mod known;
+mod map_flags;
+mod narrow;
+mod row;
+mod safe_form;
+mod same_blocks;
+mod shift;
 mod store_immediate;
 mod unused;
+mod version_4;
 
 use super::program::{Position, Program, Step};
 use super::run::{Context, Pass};
@@ -12,8 +28,23 @@ use super::run::{Context, Pass};
 pub const PASSES: &[Pass] = &[
     dead::PASS,
     constant::PASS,
+    context_field::PASS,
     unused::PASS,
+    map_flags::PASS,
+    inline::PASS,
+    helper::PASS,
+    argument::PASS,
+    version_4::PASS,
+    shift::PASS,
+    arithmetic::PASS,
+    atomic::PASS,
+    safe_form::PASS,
+    known::PASS,
+    copies::PASS,
+    narrow::PASS,
+    same_blocks::PASS,
     store_immediate::PASS,
+    doubt::PASS,
 ];
 
 /// Replaces steps by rows of steps: `with` says by what, or leaves the step.

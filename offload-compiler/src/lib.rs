@@ -2,6 +2,7 @@
 
 pub mod cfg;
 pub mod diagnostic;
+pub mod emit;
 pub mod interp;
 pub mod isa;
 pub mod lower;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use nfp_target::isa::{asm, decode, encode};
 use offload_compiler::cfg::Cfg;
+use offload_compiler::emit::{Image, ImageProgram};
 use offload_compiler::interp::{
     FaultKind, Fixed, Limits, Machine, MapKind, MapSpec, Uninitialised, XdpInput,
 };
@@ -52,6 +53,9 @@ pub fn object(bytes: &[u8]) -> bool {
                 prepared.rules.instructions = MOST_INSTRUCTIONS;
                 verify(&prepared.input());
             }
+            let mut image = Image::new(&object);
+            image.programs.push(ImageProgram { program, linked });
+            image.write().ok();
         }
     }
     for map in &object.maps {

@@ -59,6 +59,14 @@ pub(super) struct LineInfo {
     pub(super) line_and_column: u32,
 }
 
+impl LineInfo {
+    /// Whether two records are of one place in the source.
+    pub(super) fn is_same_line(&self, other: &Self) -> bool {
+        (self.file, self.text, self.line_and_column)
+            == (other.file, other.text, other.line_and_column)
+    }
+}
+
 /// An instruction depends on a type of the kernel.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CoreRelocation {

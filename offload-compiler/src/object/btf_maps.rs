@@ -9,6 +9,10 @@ use super::maps::{MapContent, MapDef, MapOrigin, map_kind};
 /// The section of map definitions.
 pub(super) const SECTION: &str = ".maps";
 
+/// Before a map's name: the section of what its only value holds at first. Ours alone: libbpf skips it and leaves the map
+/// empty.
+pub(crate) const FIRST_VALUE: &str = ".first_value.";
+
 /// A map with its place in the section, which is how code refers to it.
 #[derive(Debug)]
 pub(super) struct PlacedMap {
@@ -66,8 +70,17 @@ pub(super) fn read(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<PlacedMap>, O
             }
             let mut reader = Reader::new(btf, name);
             reader.read(members)?;
+            let mut def = reader.def;
+            if let Some((_, first)) = elf.section_named(&format!("{FIRST_VALUE}{name}"))
+                && def.kind == map_kind::ARRAY
+                && def.max_entries == 1
+                && first.size == u64::from(def.value_size)
+                && first.data.len() as u64 == first.size
+            {
+                def.content = MapContent::Data(first.data.to_vec());
+            }
             Ok(PlacedMap {
-                def: reader.def,
+                def,
                 offset: var.offset.into(),
                 size: var.size.into(),
                 values_at: reader.values_at,

@@ -37,21 +37,25 @@ pub(super) fn attach(linked: &mut Linked, object: &Object, layout: &Layout) {
     // The kernel wants strictly ascending records, and refuses the load without.
     lines.dedup_by_key(|record| record.insn);
     linked.func_info = every_function_is_described.then(|| records(8, functions));
-    linked.line_info = every_function_has_lines.then(|| {
-        let words = lines.iter().flat_map(|record| {
-            [
-                record.insn,
-                record.file,
-                record.text,
-                record.line_and_column,
-            ]
-        });
-        records(16, words)
-    });
+    linked.line_info = every_function_has_lines.then(|| line_records(&lines));
     linked.lines = Lines::new(lines, object.btf.as_ref());
 }
 
-fn records(record_size: u32, words: impl IntoIterator<Item = u32>) -> RawInfo {
+/// Line records for the kernel.
+pub(super) fn line_records(lines: &[LineInfo]) -> RawInfo {
+    let words = lines.iter().flat_map(|record| {
+        [
+            record.insn,
+            record.file,
+            record.text,
+            record.line_and_column,
+        ]
+    });
+    records(16, words)
+}
+
+/// Records of so many bytes, for the kernel.
+pub(super) fn records(record_size: u32, words: impl IntoIterator<Item = u32>) -> RawInfo {
     RawInfo {
         record_size,
         bytes: words.into_iter().flat_map(u32::to_le_bytes).collect(),

@@ -34,15 +34,23 @@ impl Lines {
         }
     }
 
-    /// The line of the last record at or before a slot, if it is not before `from`.
-    pub(super) fn at(&self, slot: usize, from: usize) -> Option<SourceLine> {
+    /// The last record at or before a slot, if it is not before `from`.
+    pub(super) fn record(&self, slot: usize, from: usize) -> Option<LineInfo> {
         let after = self
             .records
             .partition_point(|record| record.insn as usize <= slot);
         let record = self.records.get(after.checked_sub(1)?)?;
-        if (record.insn as usize) < from {
-            return None;
-        }
+        (record.insn as usize >= from).then_some(*record)
+    }
+
+    /// Where the records' texts are.
+    pub(super) fn strings(&self) -> Option<&Btf> {
+        self.strings.as_ref()
+    }
+
+    /// The line of the last record at or before a slot, if it is not before `from`.
+    pub(super) fn at(&self, slot: usize, from: usize) -> Option<SourceLine> {
+        let record = self.record(slot, from)?;
         let strings = self.strings.as_ref()?;
         Some(SourceLine {
             file: strings.text(record.file)?.into_owned(),

@@ -115,7 +115,7 @@ pub mod map_kind {
 }
 
 impl MapDef {
-    pub(super) fn new(name: String, origin: MapOrigin) -> Self {
+    pub(crate) fn new(name: String, origin: MapOrigin) -> Self {
         Self {
             name,
             kind: 0,

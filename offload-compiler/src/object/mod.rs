@@ -31,6 +31,7 @@ mod maps;
 mod programs;
 mod relocate;
 mod requirements;
+mod rewritten;
 mod slots;
 
 use std::collections::HashMap;
@@ -42,8 +43,11 @@ pub use line_info::SourceLine;
 pub use linked::{Linked, LinkedFunction, Patch, PatchTarget, Poisoned, RawInfo};
 pub use maps::{MapContent, MapDef, MapOrigin, SlotTarget, map_kind};
 pub use programs::{Program, ProgramKind};
+pub use rewritten::NewCode;
 
 use btf::Btf;
+pub(crate) use btf_maps::FIRST_VALUE;
+
 use btf_maps::PlacedMap;
 use code::Code;
 use elf::{Elf, Symbol};

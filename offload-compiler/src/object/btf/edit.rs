@@ -1,24 +1,25 @@
-//! Changing a type in place, as a loader must before the kernel takes what a compiler wrote.
+//! Changing a type in place and adding types, as a loader must before the kernel takes what a compiler wrote, and as
+//! `emit` does.
 
 use std::sync::{Arc, OnceLock};
 
 use super::{Btf, Kind, Part};
 
 /// The words of a type, as [`Btf::set_word`] counts them.
-pub(in crate::object) mod word {
+pub(crate) mod word {
     /// Offset of the name.
-    pub(in crate::object) const NAME: usize = 0;
+    pub(crate) const NAME: usize = 0;
     /// Kind, flag and number of entries.
-    pub(in crate::object) const INFO: usize = 1;
+    pub(crate) const INFO: usize = 1;
     /// Size or type id.
-    pub(in crate::object) const SIZE_OR_TYPE: usize = 2;
+    pub(crate) const SIZE_OR_TYPE: usize = 2;
     /// The first word after those that all types have.
-    pub(in crate::object) const EXTRA: usize = 3;
+    pub(crate) const EXTRA: usize = 3;
 }
 
 impl Btf {
     /// Sets a word of a type of this BTF itself. Does nothing outside of the type.
-    pub(in crate::object) fn set_word(&mut self, id: u32, index: usize, value: u32) {
+    pub(crate) fn set_word(&mut self, id: u32, index: usize, value: u32) {
         let Some(extra) = self.raw(id).map(|raw| raw.extra.len()) else {
             return;
         };
@@ -34,7 +35,7 @@ impl Btf {
     }
 
     /// A word of a type, as [`Btf::set_word`] counts them; 0 outside.
-    pub(in crate::object) fn word(&self, id: u32, index: usize) -> u32 {
+    pub(crate) fn word(&self, id: u32, index: usize) -> u32 {
         let Some(raw) = self.raw(id) else { return 0 };
         match index {
             word::NAME => raw.name,
@@ -45,7 +46,7 @@ impl Btf {
     }
 
     /// Adds a string and gives its offset.
-    pub(in crate::object) fn add_string(&mut self, string: &str) -> u32 {
+    pub(crate) fn add_string(&mut self, string: &str) -> u32 {
         let part = self.own_mut();
         let offset = part.first_string + part.strings.len() as u32;
         part.strings.extend_from_slice(string.as_bytes());
@@ -53,19 +54,17 @@ impl Btf {
         offset
     }
 
-    /// Adds a type of the given words and gives its id. The words after the third must be as many as the
-    /// kind asks for.
-    pub(in crate::object) fn add_type(
-        &mut self,
-        kind: Kind,
-        name: u32,
-        word: u32,
-        extra: &[u32],
-    ) -> u32 {
+    /// Adds a type of the given words and gives its id. The words after the third must be whole entries of the
+    /// kind, at most 65535 of them.
+    pub(crate) fn add_type(&mut self, kind: Kind, name: u32, word: u32, extra: &[u32]) -> u32 {
         let id = self.type_count();
+        let entries = match kind.extra_bytes(1) - kind.extra_bytes(0) {
+            0 => 0,
+            bytes => extra.len() * 4 / bytes,
+        };
         let part = self.own_mut();
         part.offsets.push(part.types.len() as u32);
-        for value in [name, u32::from(kind as u8) << 24, word]
+        for value in [name, u32::from(kind as u8) << 24 | entries as u32, word]
             .iter()
             .chain(extra)
         {
@@ -75,7 +74,7 @@ impl Btf {
     }
 
     /// Puts the variables of a data section into the order of their offsets, which the kernel asks for.
-    pub(in crate::object) fn sort_datasec(&mut self, id: u32) {
+    pub(crate) fn sort_datasec(&mut self, id: u32) {
         if self.kind(id) != Kind::Datasec {
             return;
         }

@@ -18,7 +18,7 @@ pub use types::{
     VarSecinfo,
 };
 
-pub(super) use edit::word;
+pub(crate) use edit::word;
 pub(super) use names::essential;
 
 use names::{NameIndex, essential_len};
@@ -83,6 +83,21 @@ impl Btf {
     /// Reads and checks BTF with nothing below it. Names are indexed only when something is looked up.
     pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Self, super::BtfError> {
         parse::parse(bytes.into(), None)
+    }
+
+    /// No types but `void`, to add to.
+    pub(crate) fn empty() -> Self {
+        Self {
+            base: None,
+            own: Arc::new(Part {
+                types: Vec::new(),
+                strings: vec![0],
+                offsets: Vec::new(),
+                first_id: 1,
+                first_string: 0,
+                index: OnceLock::new(),
+            }),
+        }
     }
 
     /// Reads a kernel module's BTF, whose type ids and strings continue those of `base`.

@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use offload_compiler::isa::{Callee, Code, Imm64, Instruction, assemble};
-use offload_compiler::lower::{Forms, Options, lower};
+use offload_compiler::lower::{Forms, Options, lower, report};
+use offload_compiler::object::SourceLine;
 use offload_compiler::target::{Availability, Limits, Need, Program, Target};
 use offload_compiler::verify::{Function, Input, MapReference, MapShape, Verdict, verify};
 
@@ -191,4 +192,29 @@ fn each_pass_makes_of_small_programs_what_was_read_and_kept() {
             );
         }
     }
+}
+
+#[test]
+fn a_report_shows_each_rewrite_at_its_source_line() {
+    let code = assemble("w0 = 1\n*(u32 *)(r10 - 4) = 7\nr0 = 2\nexit").unwrap();
+    let (map_at, functions) = (HashMap::new(), functions(&code));
+    let input = Input::new(&code, &[], &map_at, &functions);
+    let program = Program {
+        input: &input,
+        frags: false,
+    };
+    let lowered = lower(&program, &Strict, &Options::default()).unwrap();
+    let text = report(&lowered, |slot| {
+        (slot == 1).then(|| SourceLine {
+            file: "a.c".to_owned(),
+            line: 3,
+            column: 5,
+            text: "    seen = 7;".to_owned(),
+        })
+    });
+    assert_eq!(
+        text,
+        "unused-results, instruction 0\n  - w0 = 1\n\
+         store-immediate, instruction 1, a.c:3: seen = 7;\n  - *(u32 *)(r10 -4) = 7\n  + w0 = 7\n  + *(u32 *)(r10 -4) = r0\n"
+    );
 }

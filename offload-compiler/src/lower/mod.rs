@@ -14,18 +14,22 @@ mod facts;
 mod forms;
 mod layout;
 mod liveness;
+mod pages;
 mod passes;
 mod program;
+mod report;
 mod rewrite;
 mod run;
 
 pub use facts::{Content, Fact, Facts};
 pub use forms::{Doubt, Forms};
 pub use liveness::{Liveness, Registers, end_uses, step_effect};
+pub use pages::{page, title};
 pub use passes::PASSES;
 pub use program::{
     Block, BlockId, End, Function, FunctionId, Layout, Map, MapChange, Op, Position, Program,
     ProgramError, Step,
 };
+pub use report::report;
 pub use rewrite::{Allow, NoAllow, Rewrite};
 pub use run::{Context, LowerError, Lowered, Options, Pass, Undone, lower};

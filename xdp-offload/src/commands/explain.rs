@@ -1,17 +1,19 @@
-//! `explain`: the page of a code.
+//! `explain`: the page of a code or of a rewrite.
 
 use crate::exit::{Exit, Failure};
 use crate::output::{self, NAME, styled};
 use offload_compiler::diagnostic;
+use offload_compiler::lower::{self, Allow, PASSES};
 use offload_compiler::verify::Code;
 
-/// Tell what a diagnostic means, with an example, and what to do
+/// Tell what a diagnostic means or what a rewrite changes, and what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    xdp-offload explain                  all codes, a line each\n  \
-    xdp-offload explain packet-bounds    what it means and what to do")]
+    xdp-offload explain                  all codes and rewrites, a line each\n  \
+    xdp-offload explain packet-bounds    what it means and what to do\n  \
+    xdp-offload explain counters         what --allow counters changes, and what user space must do")]
 pub struct Args {
-    /// The code, as it stands in the brackets of a message
+    /// The code, as it stands in the brackets of a message, a rewrite, or a name that --allow takes
     #[arg(value_name = "CODE")]
     code: Option<String>,
 }
@@ -24,29 +26,70 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     };
     // Pasted with its brackets, or in capitals.
     let wanted = name.trim_matches(['[', ']']).to_ascii_lowercase();
-    let code = diagnostic::find(&wanted).ok_or_else(|| unknown(&wanted))?;
-    output::print(diagnostic::page(code))?;
+    let page = diagnostic::find(&wanted)
+        .map(diagnostic::page)
+        .or_else(|| lower::page(&wanted))
+        .ok_or_else(|| unknown(&wanted))?;
+    output::print(page)?;
+    if wanted.parse().is_ok_and(|allow| !is_made(allow)) {
+        output::print("\nNot made yet: this version rewrites nothing under this name.\n")?;
+    }
     Ok(Exit::Done)
 }
 
+/// Whether there is a pass that needs it.
+fn is_made(allow: Allow) -> bool {
+    PASSES.iter().any(|pass| pass.allow == Some(allow))
+}
+
+/// Names and titles: codes, what can be allowed, passes.
+fn sections() -> [(&'static str, Vec<(&'static str, &'static str)>); 3] {
+    let titled = |name: &'static str| (name, lower::title(name).unwrap_or_default());
+    [
+        (
+            "Diagnostics",
+            Code::ALL
+                .iter()
+                .map(|code| (code.name(), code.title()))
+                .collect(),
+        ),
+        (
+            "Rewrites that --allow permits",
+            Allow::ALL
+                .into_iter()
+                .filter(|&allow| is_made(allow))
+                .map(|allow| titled(allow.name()))
+                .collect(),
+        ),
+        (
+            "Rewrites",
+            PASSES.iter().map(|pass| titled(pass.name)).collect(),
+        ),
+    ]
+}
+
 fn list() -> String {
-    let width = Code::ALL.iter().map(|code| code.name().len()).max();
-    let width = width.unwrap_or_default();
+    let sections = sections();
+    let names = sections.iter().flat_map(|(_, names)| names);
+    let width = names.map(|(name, _)| name.len()).max().unwrap_or_default();
     let mut out = String::new();
-    for code in Code::ALL {
-        let name = styled(NAME, code.name());
-        let padding = " ".repeat(width - code.name().len());
-        out.extend([name.as_str(), padding.as_str(), "  ", code.title(), "\n"]);
+    for (heading, names) in sections.iter().filter(|(_, names)| !names.is_empty()) {
+        out.push_str(if out.is_empty() { "" } else { "\n" });
+        out.extend([*heading, "\n"]);
+        for (name, title) in names {
+            let padding = " ".repeat(width - name.len());
+            out.extend(["  ", &styled(NAME, name), &padding, "  ", title, "\n"]);
+        }
     }
     out
 }
 
 fn unknown(wanted: &str) -> Failure {
-    let failure = Failure::new(Exit::Usage, format!("no code '{wanted}'"))
+    let failure = Failure::new(Exit::Usage, format!("no code or rewrite '{wanted}'"))
         .remedy("`xdp-offload explain` lists them");
-    let close: Vec<&str> = Code::ALL
+    let close: Vec<&str> = sections()
         .iter()
-        .map(|code| code.name())
+        .flat_map(|(_, names)| names.iter().map(|(name, _)| *name))
         .filter(|name| {
             !wanted.is_empty()
                 && (name.contains(wanted)
@@ -77,7 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_each_code_in_a_line() {
-        assert_eq!(list().lines().count(), Code::ALL.len());
+    fn the_list_has_each_name_in_a_line() {
+        let listed = list();
+        for (_, names) in sections() {
+            for (name, title) in names {
+                assert!(!title.is_empty(), "{name}");
+                assert!(listed.contains(title), "{name}");
+            }
+        }
     }
 }

@@ -1,0 +1,81 @@
+//! A page for each pass and for each name that can be allowed, for `xdp-offload explain`.
+
+/// Names with their Markdown from `docs/rewrites`.
+macro_rules! pages {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../docs/rewrites/", $name, ".md")))),*]
+    };
+}
+
+const PAGES: &[(&str, &str)] = pages![
+    "allocation-flags",
+    "arithmetic",
+    "atomic-counter",
+    "constants",
+    "copies",
+    "counter-word",
+    "counters",
+    "dead-branches",
+    "elements",
+    "global-variables",
+    "globals",
+    "inline",
+    "interface-index",
+    "isa-v4",
+    "known-numbers",
+    "lru",
+    "narrow",
+    "pure-helpers",
+    "read-only-data",
+    "redirect",
+    "safe-forms",
+    "same-blocks",
+    "shared-counters",
+    "shift-amounts",
+    "split",
+    "stack-arguments",
+    "stack-atomics",
+    "store-immediate",
+    "stores",
+    "target-errors",
+    "trace",
+    "unused-results",
+    "value-store",
+];
+
+/// What a pass, or what is allowed by a name, changes, when that is safe, and what user space must do.
+pub fn page(name: &str) -> Option<&'static str> {
+    let (_, page) = PAGES.iter().find(|(other, _)| *other == name)?;
+    Some(page)
+}
+
+/// The title of such a page.
+pub fn title(name: &str) -> Option<&'static str> {
+    let (_, title) = page(name)?.lines().next()?.split_once(": ")?;
+    Some(title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Allow, PASSES};
+    use super::{PAGES, page, title};
+
+    #[test]
+    fn each_pass_and_each_name_that_can_be_allowed_has_a_page() {
+        let passes = PASSES.iter().map(|pass| pass.name);
+        for name in passes.chain(Allow::ALL.map(Allow::name)) {
+            assert!(page(name).is_some(), "docs/rewrites/{name}.md");
+        }
+    }
+
+    #[test]
+    fn pages_say_what_they_are_about_and_what_to_do() {
+        for (name, page) in PAGES {
+            assert!(page.starts_with(&format!("# {name}: ")), "{name}");
+            assert!(title(name).is_some_and(|title| title.len() > 10), "{name}");
+            for part in ["## When it is safe", "## What user space must do"] {
+                assert!(page.contains(part), "{name}: {part}");
+            }
+        }
+    }
+}

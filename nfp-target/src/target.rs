@@ -128,6 +128,8 @@ impl Target for Nfp {
             mixed_pointers: false,
             variable_stack: false,
             callers_stack: false,
+            value_addresses: false,
+            value_stores: false,
             stack: self.limits().stack,
             frame_alignment: 64,
         }

@@ -12,10 +12,16 @@ use offload_compiler::isa::{Callee, Code, Imm64, Instruction, assemble};
 use offload_compiler::lower::{Forms, Options, lower, report};
 use offload_compiler::object::SourceLine;
 use offload_compiler::target::{Availability, Limits, Need, Program, Target};
-use offload_compiler::verify::{Function, Input, MapReference, MapShape, Verdict, verify};
+use offload_compiler::verify::{
+    Code as FindingCode, Finding, Function, Input, MapReference, MapShape, Verdict, verify,
+};
 
 /// Takes no more than version 1 of the instruction set, and of that as little as a card.
-struct Strict;
+#[derive(Default)]
+struct Strict {
+    /// A helper that it has not.
+    lacks: Option<i32>,
+}
 
 impl Target for Strict {
     fn name(&self) -> String {
@@ -50,13 +56,24 @@ impl Target for Strict {
             mixed_pointers: false,
             variable_stack: false,
             callers_stack: false,
+            value_addresses: false,
+            value_stores: false,
             stack: 512,
             frame_alignment: 64,
         }
     }
 
     fn check(&self, program: &Program<'_>) -> Verdict {
-        verify(program.input)
+        let mut verdict = verify(program.input);
+        for (slot, instruction) in program.input.code.iter() {
+            if let Instruction::Call(Callee::Helper(helper)) = *instruction
+                && self.lacks == Some(helper)
+            {
+                let finding = Finding::error(FindingCode::OffloadHelper, slot, "not here");
+                verdict.findings.push(finding);
+            }
+        }
+        verdict
     }
 }
 
@@ -120,13 +137,25 @@ fn functions(code: &Code) -> Vec<Function> {
 }
 
 fn lowered(source: &str) -> String {
+    let optimise = source.starts_with("optimise\n");
+    let source = source.strip_prefix("optimise\n").unwrap_or(source);
+    let after = |start: &'static str| {
+        let mut lines = source.lines();
+        lines.find_map(move |line| line.strip_prefix(start))
+    };
+    let allow = after("allow ").map(|name| name.parse().unwrap());
+    let target = Strict {
+        lacks: after("lacks ").map(|number| number.parse().unwrap()),
+    };
     let options = Options {
-        optimise: source.starts_with("optimise\n"),
+        optimise,
+        allow: allow.into_iter().collect(),
         ..Options::default()
     };
-    let source = source.strip_prefix("optimise\n").unwrap_or(source);
-    let (maps, text): (Vec<&str>, Vec<&str>) =
-        source.lines().partition(|line| line.starts_with("map "));
+    let (maps, text): (Vec<&str>, Vec<&str>) = source
+        .lines()
+        .filter(|line| !line.starts_with("allow ") && !line.starts_with("lacks "))
+        .partition(|line| line.starts_with("map "));
     let maps: Vec<MapShape> = maps
         .iter()
         .enumerate()
@@ -139,7 +168,7 @@ fn lowered(source: &str) -> String {
         input: &input,
         frags: false,
     };
-    let lowered = match lower(&program, &Strict, &options) {
+    let lowered = match lower(&program, &target, &options) {
         Ok(lowered) => lowered,
         Err(error) => return format!("{error}\n"),
     };
@@ -154,6 +183,15 @@ fn lowered(source: &str) -> String {
     }
     if let Some(error) = lowered.verdict.error() {
         let _ = writeln!(out, "refused: {error}");
+    }
+    if let Some(share) = lowered.share {
+        let _ = writeln!(out, "decides {} of {} paths", share.decided, share.paths);
+    }
+    for map in &lowered.program.maps {
+        if !map.changes.is_empty() {
+            let (name, kind, value) = (&map.shape.name, map.shape.kind, map.shape.value_size);
+            let _ = writeln!(out, "{name}: kind {kind}, value {value}, {:?}", map.changes);
+        }
     }
     for (slot, instruction) in lowered.layout.code.iter() {
         let map = lowered.layout.map_at.get(&slot);

@@ -35,6 +35,10 @@ pub struct Forms {
     pub variable_stack: bool,
     /// Accesses of one and two bytes of a caller's stack.
     pub callers_stack: bool,
+    /// Addresses in the first value of a map (`BPF_PSEUDO_MAP_VALUE`), as global variables have them.
+    pub value_addresses: bool,
+    /// Stores to map values.
+    pub value_stores: bool,
     /// Bytes of stack of a program with its subprograms.
     pub stack: u32,
     /// Each frame is rounded up to this many bytes.
@@ -58,6 +62,8 @@ impl Forms {
         mixed_pointers: true,
         variable_stack: true,
         callers_stack: true,
+        value_addresses: true,
+        value_stores: true,
         stack: 512,
         frame_alignment: 1,
     };

@@ -10,6 +10,7 @@
 //! ([`Forms`]). After each one the program is verified again: so the facts are those of the program as it is, and what
 //! cannot be proved safe is taken back. Passes run in rounds until none finds anything more, within a budget.
 
+mod accesses;
 mod facts;
 mod forms;
 mod layout;
@@ -20,6 +21,7 @@ mod program;
 mod report;
 mod rewrite;
 mod run;
+mod split;
 
 pub use facts::{Content, Fact, Facts};
 pub use forms::{Doubt, Forms};
@@ -33,3 +35,4 @@ pub use program::{
 pub use report::report;
 pub use rewrite::{Allow, NoAllow, Rewrite};
 pub use run::{Context, LowerError, Lowered, Options, Pass, Undone, lower};
+pub use split::Share;

@@ -153,6 +153,16 @@ pub enum MapChange {
         /// As the original has them.
         was: u32,
     },
+    /// What the program adds to the word at `word` is kept at `at`, behind the original's value: user space reads the sum
+    /// of both.
+    Counter {
+        /// Offset of the word, in bytes.
+        word: u32,
+        /// 4 or 8 bytes.
+        size: u32,
+        /// Where the counter is, in bytes.
+        at: u32,
+    },
     /// It holds a part of the original's values: `len` bytes from `start` on are at `at` in its own.
     Part {
         /// Offset into the original's value, in bytes.

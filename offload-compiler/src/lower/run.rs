@@ -7,6 +7,7 @@ use super::forms::{Doubt, Forms};
 use super::passes::PASSES;
 use super::program::{Layout, Position, Program, ProgramError, Step};
 use super::rewrite::{self, Allow, Rewrite};
+use super::split::{Share, split};
 use crate::target::{self, Target};
 use crate::verify::{Finding, Input, Rules, Verdict};
 
@@ -128,6 +129,9 @@ pub struct Lowered {
     pub rewrites: Vec<Rewrite>,
     /// What could not be proved.
     pub undone: Vec<Undone>,
+    /// How much the card decides of a program that it takes in part only, with [`Allow::Split`]; the original program
+    /// has to be attached natively beside it. `None`: this is the whole program.
+    pub share: Option<Share>,
     /// What the target says of it; slots are those of `layout`.
     pub verdict: Verdict,
 }
@@ -218,43 +222,61 @@ pub fn lower(
         rewrites: Vec::new(),
         undone: Vec::new(),
     };
-    for _ in 0..ROUNDS {
-        let before = work.rewrites.len();
-        for pass in PASSES {
-            if pass
-                .allow
-                .is_none_or(|allow| options.allow.contains(&allow))
-                && (options.optimise || !pass.optimises)
-            {
-                work.run(pass);
-            }
-        }
-        if work.rewrites.len() == before {
-            break;
+    work.rounds();
+    let check = |program: &Program, layout: &Layout| {
+        target.check(&target::Program {
+            input: &layout.input(program),
+            frags: original.frags,
+        })
+    };
+    let mut verdict = check(&work.state.program, &work.state.layout);
+    let mut share = None;
+    if options.allow.contains(&Allow::Split) && !verdict.is_accepted() {
+        share = work.split(&check);
+        if share.is_some() {
+            work.rounds();
+            verdict = check(&work.state.program, &work.state.layout);
         }
     }
     let State {
         program, layout, ..
     } = work.state;
-    let verdict = target.check(&target::Program {
-        input: &layout.input(&program),
-        frags: original.frags,
-    });
     Ok(Lowered {
         program,
         layout,
         rewrites: work.rewrites,
         undone: work.undone,
+        share,
         verdict,
     })
 }
 
 /// A program that is proved safe.
 #[derive(Clone)]
-struct State {
-    program: Program,
-    layout: Layout,
-    facts: Facts,
+pub(super) struct State {
+    pub(super) program: Program,
+    pub(super) layout: Layout,
+    pub(super) facts: Facts,
+}
+
+impl State {
+    /// Lays a program out and verifies it.
+    pub(super) fn prove(mut program: Program) -> Result<Self, Box<Finding>> {
+        program.join_blocks();
+        let layout = program.lay_out().map_err(|error| {
+            let code = crate::verify::Code::ControlFlow;
+            Box::new(Finding::error(code, 0, error.to_string()))
+        })?;
+        let facts = Facts::gather(&program, &layout);
+        match facts.verdict.error() {
+            Some(error) => Err(Box::new(at_origin(error.clone(), &layout))),
+            None => Ok(Self {
+                program,
+                layout,
+                facts,
+            }),
+        }
+    }
 }
 
 struct Work<'a> {
@@ -278,6 +300,41 @@ enum Outcome {
 }
 
 impl Work<'_> {
+    /// Runs the passes that are wanted until none finds anything more.
+    fn rounds(&mut self) {
+        for _ in 0..ROUNDS {
+            let before = self.rewrites.len();
+            for pass in PASSES {
+                if pass
+                    .allow
+                    .is_none_or(|allow| self.options.allow.contains(&allow))
+                    && (self.options.optimise || !pass.optimises)
+                {
+                    self.run(pass);
+                }
+            }
+            if self.rewrites.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Leaves to the host what the target does not take.
+    fn split(&mut self, check: &dyn Fn(&Program, &Layout) -> Verdict) -> Option<Share> {
+        let card = split(self.state.clone(), check)?;
+        for (at, steps) in &card.cuts {
+            self.rewrites.push(Rewrite {
+                pass: "split",
+                at: *at,
+                before: rewrite::text(steps, &card.state.program.maps),
+                after: vec!["pass the packet on to the host".to_owned()],
+                needs_allow: Some(Allow::Split),
+            });
+        }
+        self.state = card.state;
+        Some(card.share)
+    }
+
     /// Runs a pass; of its rewrites, those after which the program is refused are left out.
     fn run(&mut self, pass: &Pass) {
         let mut left_out = BTreeSet::new();
@@ -341,26 +398,9 @@ impl Work<'_> {
         if log.is_empty() {
             return Outcome::Nothing;
         }
-        program.join_blocks();
-        let layout = match program.lay_out() {
-            Ok(layout) => layout,
-            Err(error) => {
-                let finding =
-                    Finding::error(crate::verify::Code::ControlFlow, 0, error.to_string());
-                return Outcome::Unsafe(finding, sites);
-            }
-        };
-        let facts = Facts::gather(&program, &layout);
-        match facts.verdict.error() {
-            Some(error) => Outcome::Unsafe(at_origin(error.clone(), &layout), sites),
-            None => Outcome::Safe(
-                Box::new(State {
-                    program,
-                    layout,
-                    facts,
-                }),
-                log,
-            ),
+        match State::prove(program) {
+            Ok(state) => Outcome::Safe(Box::new(state), log),
+            Err(finding) => Outcome::Unsafe(*finding, sites),
         }
     }
 }

@@ -57,7 +57,7 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
 }
 
 /// The shortest instruction that puts a number into a register.
-pub(super) fn load_number(dst: Reg, number: u64) -> Instruction {
+pub(in crate::lower) fn load_number(dst: Reg, number: u64) -> Instruction {
     let mov = |width, imm| Instruction::Alu {
         width,
         op: AluOp::Mov,

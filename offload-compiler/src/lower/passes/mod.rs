@@ -6,20 +6,29 @@ mod atomic;
 mod constant;
 mod context_field;
 mod copies;
+mod counter;
+mod counter_word;
+mod data_map;
 mod dead;
 mod doubt;
 mod helper;
 mod inline;
 mod known;
+mod lookup_site;
 mod map_flags;
 mod narrow;
+mod pointer_kinds;
 mod row;
 mod safe_form;
 mod same_blocks;
+mod shared;
 mod shift;
 mod store_immediate;
 mod unused;
+mod value_store;
 mod version_4;
+
+pub(super) use constant::load_number;
 
 use super::program::{Position, Program, Step};
 use super::run::{Context, Pass};
@@ -32,6 +41,13 @@ pub const PASSES: &[Pass] = &[
     unused::PASS,
     map_flags::PASS,
     inline::PASS,
+    pointer_kinds::PASS,
+    data_map::READ_ONLY,
+    data_map::WRITABLE,
+    counter::PASS,
+    counter_word::PASS,
+    shared::PASS,
+    value_store::PASS,
     helper::PASS,
     argument::PASS,
     version_4::PASS,

@@ -241,7 +241,7 @@ fn a_report_shows_each_rewrite_at_its_source_line() {
         input: &input,
         frags: false,
     };
-    let lowered = lower(&program, &Strict, &Options::default()).unwrap();
+    let lowered = lower(&program, &Strict::default(), &Options::default()).unwrap();
     let text = report(&lowered, |slot| {
         (slot == 1).then(|| SourceLine {
             file: "a.c".to_owned(),

@@ -25,6 +25,7 @@ const PAGES: &[(&str, &str)] = pages![
     "known-numbers",
     "lru",
     "narrow",
+    "pointer-kinds",
     "pure-helpers",
     "read-only-data",
     "redirect",

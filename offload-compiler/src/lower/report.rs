@@ -64,6 +64,11 @@ fn push_map(out: &mut String, map: &Map) {
                 "map {}: flags {:#x}, were {was:#x}",
                 shape.name, shape.flags
             ),
+            MapChange::Counter { word, size, at } => writeln!(
+                out,
+                "map {}: what is added to the {size} bytes at {word} is at {at}; the sum of both is the original's",
+                shape.name
+            ),
             MapChange::Part { start, len, at } => writeln!(
                 out,
                 "map {}: bytes {at} to {} hold the original's {start} to {}",

@@ -94,8 +94,7 @@ fn judge_all(folder: &Path, all_as_xdp: bool) -> Vec<Case> {
 }
 
 #[test]
-fn nothing_unsafe_is_accepted_and_of_xdp_programs_only_those_with_kernel_functions_are_refused_wrongly()
- {
+fn nothing_unsafe_is_accepted_and_little_is_refused_wrongly() {
     if !require_root() {
         return;
     }

@@ -165,6 +165,7 @@ fn prepare(code: isa::Code, maps: Vec<MapShape>) -> Prepared {
         map_at,
         functions,
         kernel_functions: HashMap::new(),
+        kernel_types: None,
         has_function_info: false,
         hook: Hook::Interface,
         rules: Rules::default(),

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::{Index, IndexMut};
 
 use crate::isa::{Callee, Condition, Imm64, Instruction, Reg};
-use crate::verify::{GlobalArg, Hook, Input, MapShape, Rules};
+use crate::verify::{GlobalArg, Hook, Input, KernelFunction, KernelTypes, MapShape, Rules};
 
 /// A block, for as long as the program lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +38,9 @@ pub struct Program {
     /// The maps: the input's at their indices, then new ones.
     pub maps: Vec<Map>,
     /// See [`Input::kernel_functions`].
-    pub kernel_functions: HashMap<(i32, i16), String>,
+    pub kernel_functions: HashMap<(i32, i16), KernelFunction>,
+    /// See [`Input::kernel_types`].
+    pub kernel_types: Option<KernelTypes>,
     /// See [`Input::has_function_info`].
     pub has_function_info: bool,
     /// Where it runs.
@@ -495,6 +497,7 @@ impl Layout {
             map_at: &self.map_at,
             functions: &self.functions,
             kernel_functions: &program.kernel_functions,
+            kernel_types: program.kernel_types.as_ref(),
             has_function_info: program.has_function_info,
             hook: program.hook,
             rules: program.rules,
@@ -571,6 +574,7 @@ impl<'a> Reader<'a> {
             functions,
             maps,
             kernel_functions: input.kernel_functions.clone(),
+            kernel_types: input.kernel_types.cloned(),
             has_function_info: input.has_function_info,
             hook: input.hook,
             rules: input.rules,

@@ -67,6 +67,12 @@ const KNOWN_LOOKUPS: Version = Version {
     minor: 15,
 };
 
+/// At the latest since this release frames of programs that are compiled take multiples of 16 bytes of stack, not of 32.
+const FINE_FRAMES: Version = Version {
+    major: 6,
+    minor: 10,
+};
+
 /// Since this release the verifier knows the range of a negated number.
 const KNOWN_NEGATIONS: Version = Version {
     major: 6,
@@ -177,6 +183,7 @@ impl Target for Kernel {
                     && self.version >= UNINITIALISED_STACK,
                 known_negations: program.input.rules.known_negations
                     && self.version >= KNOWN_NEGATIONS,
+                fine_frames: program.input.rules.fine_frames && self.version >= FINE_FRAMES,
                 known_lookups: program.input.rules.known_lookups && self.version >= KNOWN_LOOKUPS,
                 ..program.input.rules
             },

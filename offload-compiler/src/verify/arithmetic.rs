@@ -42,7 +42,8 @@ impl Walk<'_> {
             },
             (Value::Pointer(_), Value::Pointer(_)) => {
                 if op == AluOp::Sub && self.input.rules.leaks_allowed {
-                    Value::number(Range::UNKNOWN.alu(AluOp::Mov, width, &Range::UNKNOWN))
+                    // For the kernel, the upper half too (`adjust_reg_min_max_vals`).
+                    Value::UNKNOWN
                 } else {
                     return Err(error(
                         slot,
@@ -57,7 +58,8 @@ impl Walk<'_> {
                 self.move_pointer(slot, op, width, &pointer, &range)?
             }
             (Value::Number { range, .. }, Value::Pointer(pointer)) => {
-                if op != AluOp::Add {
+                // Half of a pointer subtracted is a number for the kernel (`adjust_ptr_min_max_vals`).
+                if op != AluOp::Add && width == Width::W64 {
                     return Err(error(
                         slot,
                         "a pointer can be added to a number, nothing else",
@@ -177,7 +179,7 @@ impl Walk<'_> {
         };
         if width == Width::W32 {
             if op == AluOp::Sub && self.input.rules.leaks_allowed {
-                return Ok(Value::number(Range::UNKNOWN.low_half()));
+                return Ok(Value::UNKNOWN);
             }
             return refuse(format!(
                 "32-bit arithmetic on {pointer}: half a pointer points nowhere"
@@ -282,7 +284,7 @@ impl Walk<'_> {
         let range = match value.value {
             Value::Number { .. } if !self.input.rules.known_negations => Range::UNKNOWN,
             Value::Number { range, .. } => range.negated(width),
-            _ if self.input.rules.leaks_allowed => Range::UNKNOWN.negated(width),
+            _ if self.input.rules.leaks_allowed => Range::UNKNOWN,
             other => {
                 return Err(Box::new(Finding::error(
                     Code::PointerLeak,
@@ -332,8 +334,13 @@ impl Walk<'_> {
                 };
                 (range.sign_extend(from, width), link)
             }
+            // The kernel looks at no byte of a pointer (`check_alu_op`).
             _ if self.input.rules.leaks_allowed => {
-                (Range::UNKNOWN.sign_extend(from, width), Link::NONE)
+                let unknown = match width {
+                    Width::W64 => Range::UNKNOWN,
+                    Width::W32 => Range::UNKNOWN.low_half(),
+                };
+                (unknown, Link::NONE)
             }
             other => {
                 return Err(Box::new(Finding::error(

@@ -112,6 +112,7 @@ impl Walk<'_> {
             }
             (Value::Pointer(a), Value::Pointer(b)) if condition.width == Width::W64 => {
                 if let Some((id, bytes)) = learn_packet(state, condition, taken, &a, &b) {
+                    self.memory.add::<(u32, u32, usize)>(1);
                     self.checks.push((id, bytes, slot));
                 }
                 learn_from_non_null(state, condition.op, taken, &a, &b);
@@ -316,7 +317,10 @@ fn know_null(state: &mut State, id: u32, null: bool) {
             && pointer.id == id
         {
             if null {
-                released.push(pointer.reference);
+                // Of an address that was made from a referenced one, null says nothing of the reference.
+                if pointer.reference == id {
+                    released.push(id);
+                }
                 *value = Value::constant(0);
             } else {
                 pointer.nullable = false;
@@ -356,6 +360,7 @@ fn decide(condition: &Condition, left: &Value, right: &Value) -> Option<bool> {
                     Region::Kernel(Object::Socket | Object::SocketCommon | Object::XdpSocket)
                         | Region::MapValue(_)
                         | Region::Memory { .. }
+                        | Region::Slice { .. }
                         | Region::Map(_)
                 );
             match condition.op {

@@ -11,8 +11,9 @@ use super::memory::Access;
 use super::prototype::{self, Arg, Prototype, Ret};
 use super::range::Range;
 use super::stack::is_aligned;
-use super::state::{Reference, State};
-use super::value::{Object, Pointer, Region, Tracked, Value};
+use super::stack_object::StackObject;
+use super::state::{Holding, State};
+use super::value::{Object, Pointer, Region, Tracked, Trust, Value};
 
 /// What the arguments of a call say together.
 #[derive(Default)]
@@ -73,10 +74,9 @@ impl Walk<'_> {
             forget_packet(state, self.input.rules);
         }
         if let Some(reference) = arguments.release {
-            state.references.retain(|known| known.id != reference);
-            let leaks_allowed = self.input.rules.leaks_allowed;
-            state.forget_pointers(leaks_allowed, |pointer| pointer.reference == reference);
+            self.give_back(state, reference);
         }
+        self.check_sections(state, slot, prototype)?;
         if prototype.name == "bpf_tail_call"
             && let Some(reference) = state.references.first()
         {
@@ -255,7 +255,16 @@ impl Walk<'_> {
                         && p.off == 0
                         && p.variable.as_constant() == Some(0) =>
                 {
-                    if !state.references.iter().any(|known| known.id == p.reference) {
+                    let wanted = if arg == Arg::Record {
+                        Holding::Record
+                    } else {
+                        Holding::Socket
+                    };
+                    if !state
+                        .references
+                        .iter()
+                        .any(|known| known.id == p.reference && known.holding == wanted)
+                    {
                         return refuse("was given back already");
                     }
                     arguments.release = Some(p.reference);
@@ -273,6 +282,7 @@ impl Walk<'_> {
             },
             Arg::Task => match pointer {
                 Some(p) if p.region == Region::Kernel(Object::Task) => Ok(()),
+                Some(p) if self.is_trusted_task(&p) => Ok(()),
                 _ => refuse("has to be a task"),
             },
             Arg::PerCpu => Err(Box::new(Finding::error(
@@ -311,6 +321,17 @@ impl Walk<'_> {
                 }
                 None => refuse("has to be a text in read-only data"),
             },
+            Arg::Dynptr => {
+                let Some(p) = pointer else {
+                    return refuse("has to be the address of a dynptr");
+                };
+                let what = format!("{}: {reg}, the address of a dynptr,", prototype.name);
+                let place = self.object_place(state, slot, &p, 2, given.mark, &what)?;
+                match self.object_at(state, place).map(|found| found.object) {
+                    Some(StackObject::PacketDynptr { .. }) => Ok(()),
+                    _ => refuse("has to be the address of a dynptr that was made"),
+                }
+            }
             Arg::SpinLock => self.lock_argument(state, slot, prototype, reg, &given),
             Arg::Timer => match pointer.map(|p| (p.region, p.nullable)) {
                 Some((Region::MapValue(map), false))
@@ -322,6 +343,16 @@ impl Walk<'_> {
                 _ => refuse("has to be a struct bpf_timer in a map value"),
             },
         }
+    }
+
+    /// Whether it is the address of a task that a helper can use.
+    fn is_trusted_task(&self, pointer: &Pointer) -> bool {
+        let task = self
+            .input
+            .kernel_types
+            .and_then(|types| types.structure("task_struct"));
+        matches!(pointer.region, Region::Kernel(Object::Structure { ty, trust: Trust::Trusted })
+            if Some(ty) == task && !pointer.nullable && pointer.is_start())
     }
 
     fn special_at(&self, map: u32, pointer: Option<Pointer>, kind: SpecialKind) -> bool {
@@ -512,6 +543,7 @@ impl Walk<'_> {
                 {
                     self.read_stack_bytes(state, slot, depth, low, high, prototype.name)?;
                 }
+                self.refuse_objects(state, slot, depth, low, high)?;
                 arguments.filled.push((depth, low, high));
             }
             return Ok(());
@@ -541,6 +573,31 @@ impl Walk<'_> {
                     format!("{} is called while a spin lock is held", prototype.name),
                 )
                 .help("unlock first: no function may be called under a lock"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What may not be done in an RCU section or with preemption off.
+    fn check_sections(&self, state: &State, slot: usize, prototype: &Prototype) -> Step<()> {
+        let _ = self.input;
+        let inside = state.objects.rcu || state.objects.no_preemption > 0;
+        let leaves = prototype.name == "bpf_tail_call"
+            || prototype
+                .args
+                .iter()
+                .any(|arg| matches!(arg, Arg::Callback));
+        if inside && leaves {
+            return Err(Box::new(
+                Finding::error(
+                    Code::Lock,
+                    slot,
+                    format!(
+                        "{} is called in an RCU section or with preemption disabled",
+                        prototype.name
+                    ),
+                )
+                .help("end the section first"),
             ));
         }
         Ok(())
@@ -649,7 +706,17 @@ impl Walk<'_> {
             ),
             Ret::SocketOrNull => self.found_object(state, slot, Object::Socket),
             Ret::SocketCommonOrNull => self.found_object(state, slot, Object::SocketCommon),
-            Ret::Task => Value::Pointer(Pointer::to(Region::Kernel(Object::Task))),
+            Ret::Task => {
+                let structure = self
+                    .input
+                    .kernel_types
+                    .and_then(|types| types.structure("task_struct"));
+                let object = structure.map_or(Object::Task, |ty| Object::Structure {
+                    ty,
+                    trust: Trust::Trusted,
+                });
+                Value::Pointer(Pointer::to(Region::Kernel(object)))
+            }
             Ret::Kernel => Value::Pointer(Pointer::to(Region::Kernel(Object::Other))),
             Ret::KernelOrNull => Value::Pointer(Pointer {
                 nullable: true,
@@ -674,11 +741,12 @@ impl Walk<'_> {
 
     /// The address of something that has to be given back, or null.
     fn acquired(&mut self, state: &mut State, slot: usize, region: Region) -> Value {
-        let id = self.new_id();
-        state.references.push(Reference {
-            id,
-            acquired_at: slot,
-        });
+        let holding = if matches!(region, Region::Memory { .. }) {
+            Holding::Record
+        } else {
+            Holding::Socket
+        };
+        let id = self.new_reference(state, slot, holding);
         Value::Pointer(Pointer {
             nullable: true,
             id,
@@ -703,7 +771,8 @@ pub(super) fn forget_packet(state: &mut State, rules: Rules) {
     state.forget_pointers(rules.leaks_allowed, |pointer| {
         matches!(
             pointer.region,
-            Region::Packet | Region::PacketMeta | Region::PacketEnd
+            // All dynptrs are to the packet.
+            Region::Packet | Region::PacketMeta | Region::PacketEnd | Region::Slice { .. }
         )
     });
 }

@@ -3,6 +3,7 @@
 use super::explore::{Step, Walk};
 use super::finding::{Code, Finding};
 use super::prune::{self, Closeness};
+use super::stack_object::same_iterator_goes_on;
 use super::state::State;
 use super::structure::PrunePoint;
 
@@ -65,6 +66,8 @@ impl Walk<'_> {
 
     fn keep(&mut self, state: &mut State) {
         let kept = state.clone();
+        self.memory.add_state(&kept);
+        self.memory.add::<Checkpoint>(1);
         // The kept state holds the old nodes; what happens from here reaches them through the new ones.
         state.renew_marks(&mut self.marks);
         self.checkpoints.push(Checkpoint {
@@ -106,13 +109,15 @@ impl Walk<'_> {
                 let another_round = match point {
                     PrunePoint::MayGoto => old.state.may_goto_rounds != state.may_goto_rounds,
                     PrunePoint::CallsBack => true,
+                    PrunePoint::Iterates => same_iterator_goes_on(&old.state, state),
                     PrunePoint::None | PrunePoint::Plain => false,
                 };
                 if another_round && covers(Closeness::Within) {
                     self.close_loop(index, state);
                     return Ok(Compared::Covered);
                 }
-                if point != PrunePoint::CallsBack
+                if !matches!(point, PrunePoint::CallsBack | PrunePoint::Iterates)
+                    && old.state.objects.iterator_rounds == state.objects.iterator_rounds
                     && old.state.may_goto_rounds == state.may_goto_rounds
                     && old.state.callback_entries == state.callback_entries
                     && covers(Closeness::Same)
@@ -154,6 +159,7 @@ impl Walk<'_> {
                 let patience = if forced && open { PATIENCE } else { 3 };
                 if old.misses > old.hits * patience + patience {
                     candidates.remove(position);
+                    self.memory.remove_state(&old.state);
                     old.state.frames = Vec::new();
                 }
             }

@@ -9,8 +9,9 @@ use super::checkpoint::Checkpoint;
 use super::finding::{Code, Finding, Severity};
 use super::input::{GlobalArg, Input};
 use super::marks::{Mark, Marks};
+use super::memory_budget::MemoryUse;
 use super::path::{self, Turns, Ways};
-use super::state::{Frame, Purpose, State};
+use super::state::{Frame, Objects, Purpose, State};
 use super::structure::PrunePoint;
 use super::value::{Pointer, Region, Tracked, Value};
 use super::watch::{Moment, Watch};
@@ -89,6 +90,7 @@ pub(super) struct Walk<'a> {
     pub(super) parent: Option<usize>,
     turns: path::At,
     history: Turns,
+    pub(super) memory: MemoryUse,
     pub(super) ids: u32,
     processed: usize,
     pub(super) since_checkpoint: (usize, usize),
@@ -158,6 +160,7 @@ impl<'a> Walk<'a> {
             pending: Vec::new(),
             parent: None,
             turns: None,
+            memory: MemoryUse::default(),
             ids: 0,
             processed: 0,
             since_checkpoint: (0, 0),
@@ -170,6 +173,11 @@ impl<'a> Walk<'a> {
             stack_depth: vec![None; input.code.len()],
             moves_packet: HashMap::new(),
         }
+    }
+
+    /// Bytes that everything remembered of the paths takes.
+    fn memory_bytes(&self) -> usize {
+        self.marks.bytes() + self.history.bytes() + self.memory.bytes()
     }
 
     /// A number that no pointer, link or reference has yet.
@@ -281,12 +289,14 @@ impl<'a> Walk<'a> {
                 lock: None,
                 may_goto_rounds: 0,
                 callback_entries: 0,
+                objects: Objects::default(),
             },
             slot: start,
             parent: None,
             turns: None,
         });
         while let Some(pending) = self.pending.pop() {
+            self.memory.remove_state(&pending.state);
             self.parent = pending.parent;
             self.turns = pending.turns;
             if let Err(mut finding) = self.path(pending.state, pending.slot) {
@@ -342,6 +352,7 @@ impl<'a> Walk<'a> {
         if let Some(parent) = self.parent {
             self.checkpoints[parent].open += 1;
         }
+        self.memory.add_state(&state);
         self.pending.push(Pending {
             state,
             slot,
@@ -363,14 +374,21 @@ impl<'a> Walk<'a> {
             self.processed += 1;
             self.since_checkpoint.1 += 1;
             if self.processed > self.input.rules.instructions
-                || self.marks.len() > self.input.rules.history
+                || self.memory_bytes() > self.input.rules.memory
             {
-                return Err(Box::new(
-                    Finding::error(
-                        Code::TooComplex,
-                        slot,
-                        format!("{} instructions were followed and paths remain", self.processed - 1),
+                let what = if self.processed > self.input.rules.instructions {
+                    format!(
+                        "{} instructions were followed and paths remain",
+                        self.processed - 1
                     )
+                } else {
+                    format!(
+                        "what has to be remembered of its paths takes more than {} MiB",
+                        self.input.rules.memory >> 20
+                    )
+                };
+                return Err(Box::new(
+                    Finding::error(Code::TooComplex, slot, what)
                     .help("split the program by tail calls, bound loops more tightly, or move work into global functions, which are verified once"),
                 ));
             }
@@ -438,6 +456,7 @@ impl<'a> Walk<'a> {
         finding.severity = Severity::Warning;
         if !self.warned(finding.insn, finding.code) {
             finding.path = self.turns_so_far();
+            self.memory.add::<(usize, bool)>(finding.path.len());
             self.warnings.push(finding);
         }
     }

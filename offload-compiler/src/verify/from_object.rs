@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::isa::{self, Callee, Instruction};
-use crate::object::btf::{Btf, FuncLinkage, Kind, TypeBody};
+use crate::isa;
+use crate::object::btf::{Btf, FuncLinkage, TypeBody};
 use crate::object::{
     Environment, Linked, MapContent, MapDef, Object, PatchTarget, ProgramKind, map_kind,
 };
@@ -11,6 +11,8 @@ use crate::object::{
 use super::input::{
     Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
 };
+use super::kernel_function::KernelFunction;
+use super::kernel_types::KernelTypes;
 
 /// Types within types are followed this deep, as far as the kernel does (`MAX_RESOLVE_DEPTH`).
 const MAX_DEPTH: usize = 32;
@@ -31,7 +33,9 @@ pub struct Prepared {
     /// See [`Input::functions`].
     pub functions: Vec<Function>,
     /// See [`Input::kernel_functions`].
-    pub kernel_functions: HashMap<(i32, i16), String>,
+    pub kernel_functions: HashMap<(i32, i16), KernelFunction>,
+    /// See [`Input::kernel_types`].
+    pub kernel_types: Option<KernelTypes>,
     /// See [`Input::has_function_info`].
     pub has_function_info: bool,
     /// Where the program is to run.
@@ -73,13 +77,28 @@ impl Prepared {
                 Some((patch.insn, MapReference { map, value_offset }))
             })
             .collect();
-        let kernel_functions = kernel_functions(&code, linked, environment);
+        let kernel_types = environment.kernel_btf.map(|kernel| {
+            let modules = linked.modules.iter();
+            KernelTypes::new(
+                kernel,
+                // One that is missing leaves its place to something without the module's functions.
+                modules.map(|&module| {
+                    let module = environment.modules.get(module);
+                    module.map_or(kernel, |module| module.btf).clone()
+                }),
+            )
+        });
+        let kernel_functions = kernel_types
+            .as_ref()
+            .map(|types| types.functions_called_by(&code))
+            .unwrap_or_default();
         Ok(Self {
             code,
             maps,
             map_at,
             functions: functions(object, linked),
             kernel_functions,
+            kernel_types,
             has_function_info: linked.func_info.is_some(),
             hook: match kind {
                 ProgramKind::XdpDevmap { .. } => Hook::Devmap,
@@ -101,6 +120,7 @@ impl Prepared {
             map_at: &self.map_at,
             functions: &self.functions,
             kernel_functions: &self.kernel_functions,
+            kernel_types: self.kernel_types.as_ref(),
             has_function_info: self.has_function_info,
             hook: self.hook,
             rules: self.rules,
@@ -119,34 +139,6 @@ pub fn is_gpl_compatible(license: &str) -> bool {
             | "Dual MIT/GPL"
             | "Dual MPL/GPL"
     )
-}
-
-fn kernel_functions(
-    code: &isa::Code,
-    linked: &Linked,
-    environment: &Environment<'_>,
-) -> HashMap<(i32, i16), String> {
-    let mut names = HashMap::new();
-    for (_, instruction) in code.iter() {
-        let Instruction::Call(Callee::Kernel { btf_id, module }) = *instruction else {
-            continue;
-        };
-        let btf = match usize::try_from(module) {
-            Ok(0) => environment.kernel_btf,
-            Ok(index) => linked
-                .modules
-                .get(index - 1)
-                .and_then(|&module| environment.modules.get(module))
-                .map(|module| module.btf),
-            Err(_) => None,
-        };
-        if let (Some(btf), Ok(id)) = (btf, u32::try_from(btf_id))
-            && btf.kind(id) == Kind::Func
-        {
-            names.insert((btf_id, module), btf.name(id).to_owned());
-        }
-    }
-    names
 }
 
 fn shape(def: &MapDef, btf: Option<&Btf>, linked: &Linked) -> MapShape {

@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 use crate::isa::Code;
 
+use super::kernel_function::KernelFunction;
+use super::kernel_types::KernelTypes;
+
 /// A program to verify.
 #[derive(Debug, Clone)]
 pub struct Input<'a> {
@@ -16,8 +19,10 @@ pub struct Input<'a> {
     pub map_at: &'a HashMap<usize, MapReference>,
     /// The functions by their first slot, ascending; the program itself is first.
     pub functions: &'a [Function],
-    /// The names of the kernel functions that are called, by BTF id and index into the load's `fd_array`.
-    pub kernel_functions: &'a HashMap<(i32, i16), String>,
+    /// The kernel functions that are called, by BTF id and index into the load's `fd_array`.
+    pub kernel_functions: &'a HashMap<(i32, i16), KernelFunction>,
+    /// The kernel's structures, where they are known.
+    pub kernel_types: Option<&'a KernelTypes>,
     /// The load says what each function is (`func_info`); the address of one can be taken only then.
     pub has_function_info: bool,
     /// Where the program is to run.
@@ -143,10 +148,13 @@ pub struct Rules {
     /// Every number counts where paths are compared, not only those that safety hung on: more paths are walked than the
     /// kernel walks, and what is seen of numbers on them holds on all.
     pub every_number_counts: bool,
+    /// Frames take multiples of 16 bytes of stack, none if they use none: with the JIT (`round_up_stack_depth`).
+    /// Otherwise they take multiples of 32 bytes, at least 32.
+    pub fine_frames: bool,
     /// Instructions that may be followed over all paths (BPF_COMPLEXITY_LIMIT_INSNS: 1,000,000).
     pub instructions: usize,
-    /// Nodes of history that may be kept, 16 bytes each.
-    pub history: usize,
+    /// Bytes that the history of values, and the states that are kept and that wait, may take together.
+    pub memory: usize,
 }
 
 impl Default for Rules {
@@ -160,14 +168,16 @@ impl Default for Rules {
             known_lookups: true,
             known_negations: true,
             every_number_counts: false,
+            fine_frames: true,
             instructions: 1_000_000,
-            history: 24_000_000,
+            memory: 512 << 20,
         }
     }
 }
 
 /// No kernel function is called.
-static NO_KERNEL_FUNCTIONS: LazyLock<HashMap<(i32, i16), String>> = LazyLock::new(HashMap::new);
+static NO_KERNEL_FUNCTIONS: LazyLock<HashMap<(i32, i16), KernelFunction>> =
+    LazyLock::new(HashMap::new);
 
 impl<'a> Input<'a> {
     /// A program for an interface that calls no kernel function, loaded by root without `func_info`.
@@ -183,6 +193,7 @@ impl<'a> Input<'a> {
             map_at,
             functions,
             kernel_functions: &NO_KERNEL_FUNCTIONS,
+            kernel_types: None,
             has_function_info: false,
             hook: Hook::default(),
             rules: Rules::default(),

@@ -15,6 +15,7 @@ const PERCPU_HASH: u32 = 5;
 const PERCPU_ARRAY: u32 = 6;
 const STACK_TRACE: u32 = 7;
 const CGROUP_ARRAY: u32 = 8;
+const LRU_HASH: u32 = 9;
 const LRU_PERCPU_HASH: u32 = 10;
 const ARRAY_OF_MAPS: u32 = 12;
 const HASH_OF_MAPS: u32 = 13;
@@ -84,7 +85,10 @@ pub(super) fn check(slot: usize, prototype: &Prototype, shape: &MapShape) -> Ste
         }
         "bpf_for_each_map_elem" => {
             (HASH..=ARRAY).contains(&kind)
-                || matches!(kind, PERCPU_HASH | PERCPU_ARRAY | 9 | LRU_PERCPU_HASH)
+                || matches!(
+                    kind,
+                    PERCPU_HASH | PERCPU_ARRAY | LRU_HASH | LRU_PERCPU_HASH
+                )
         }
         _ => true,
     };
@@ -99,6 +103,17 @@ pub(super) fn check(slot: usize, prototype: &Prototype, shape: &MapShape) -> Ste
             shape.name
         ),
     )))
+}
+
+/// The kernel's structure behind a map, where programs may read it (`map_btf_id` of the kind's operations).
+pub(super) fn kernel_structure(kind: u32) -> Option<&'static str> {
+    match kind {
+        HASH | PERCPU_HASH | LRU_HASH | LRU_PERCPU_HASH | HASH_OF_MAPS => Some("bpf_htab"),
+        ARRAY | PERCPU_ARRAY | PROG_ARRAY | PERF_EVENT_ARRAY | CGROUP_ARRAY | ARRAY_OF_MAPS => {
+            Some("bpf_array")
+        }
+        _ => None,
+    }
 }
 
 /// Kinds whose values are sockets for programs.

@@ -39,6 +39,8 @@ pub(super) struct Marks {
     /// Nodes of paths that were not walked because of a state that was not complete then: what is marked there
     /// later is marked here.
     followers: HashMap<u32, Vec<u32>>,
+    /// How many followers there are in all; each takes a list of its own at worst.
+    following: usize,
     work: Vec<u32>,
 }
 
@@ -48,13 +50,14 @@ impl Marks {
         Self {
             nodes: vec![Node::default()],
             followers: HashMap::new(),
+            following: 0,
             work: Vec::new(),
         }
     }
 
-    /// How many nodes there are: what bounds the memory of a verification.
-    pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+    /// Bytes that the nodes take, and what follows them.
+    pub(super) fn bytes(&self) -> usize {
+        self.nodes.len() * size_of::<Node>() + self.following * size_of::<[u32; 12]>()
     }
 
     fn push(&mut self, node: Node) -> Mark {
@@ -163,6 +166,7 @@ impl Marks {
         if later && !(read && precise) {
             self.nodes[older.0 as usize].followed = true;
             self.followers.entry(older.0).or_default().push(newer.0);
+            self.following += 1;
         }
     }
 }

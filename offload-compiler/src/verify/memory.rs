@@ -70,6 +70,16 @@ impl Walk<'_> {
                 let mark = self.marks.fresh();
                 Tracked { value, mark }
             }
+            Region::Kernel(Object::Structure { ty, trust }) => {
+                let value = self.load_field(slot, &pointer, (ty, trust), off.into(), size)?;
+                let mark = self.marks.fresh();
+                Tracked { value, mark }
+            }
+            Region::Map(map) if self.map_structure(map).is_some() => {
+                let value = self.load_map_field(slot, &pointer, map, off.into(), size)?;
+                let mark = self.marks.fresh();
+                Tracked { value, mark }
+            }
             Region::Kernel(object) => {
                 check_object_access(slot, object, &pointer, off.into(), size)?;
                 let mark = self.marks.fresh();
@@ -181,6 +191,11 @@ impl Walk<'_> {
                 )
                 .help("change the packet itself, or move its ends with bpf_xdp_adjust_head or bpf_xdp_adjust_tail"),
             )),
+            Region::Kernel(Object::Structure { ty, trust })
+                if self.is_writable_field(&pointer, (ty, trust), off.into(), size) =>
+            {
+                Ok(())
+            }
             Region::Kernel(_) => Err(Box::new(Finding::error(
                 Code::AccessKind,
                 slot,
@@ -443,7 +458,7 @@ impl Walk<'_> {
                 }
                 Ok(())
             }
-            Region::Memory { size, writable } => {
+            Region::Memory { size, writable } | Region::Slice { size, writable } => {
                 if access == Access::Write && !writable {
                     return Err(Box::new(Finding::error(
                         Code::ReadOnlyMemory,
@@ -468,6 +483,7 @@ impl Walk<'_> {
             | Region::Function(_)
             | Region::Kernel(_)
             | Region::Context
+            | Region::StackObject(_)
             | Region::Stack(_) => Err(Box::new(Finding::error(
                 Code::AccessKind,
                 slot,
@@ -642,7 +658,8 @@ fn check_object_access(
         Object::Socket => socket,
         Object::SocketCommon => socket && !(8..24).contains(&off),
         Object::XdpSocket => off == 0 && bytes == 4,
-        Object::Task | Object::Other => {
+        Object::Untyped => return Ok(()),
+        Object::Task | Object::Other | Object::Structure { .. } => {
             return Err(Box::new(Finding::error(
                 Code::Unsupported,
                 slot,

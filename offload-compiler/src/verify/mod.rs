@@ -13,15 +13,20 @@ mod explore;
 mod finding;
 mod from_object;
 mod input;
+mod kernel_function;
+mod kernel_object;
+mod kernel_types;
 pub(crate) mod liveness;
 mod map_rules;
 mod marks;
 mod memory;
+mod memory_budget;
 mod path;
 mod prototype;
 mod prune;
 pub mod range;
 mod stack;
+mod stack_object;
 mod state;
 mod step;
 mod structure;
@@ -36,6 +41,8 @@ pub use from_object::{Prepared, is_gpl_compatible};
 pub use input::{
     Function, GlobalArg, Hook, Input, MapReference, MapShape, Rules, SpecialField, SpecialKind,
 };
+pub use kernel_function::KernelFunction;
+pub use kernel_types::{KernelTypes, TypeRef};
 pub use path::Ways;
 #[cfg(test)]
 pub(crate) use prototype::names as helper_names;

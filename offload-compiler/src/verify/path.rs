@@ -27,6 +27,11 @@ impl Turns {
         Some(index)
     }
 
+    /// Bytes that the tree takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.len() * size_of::<Turn>()
+    }
+
     /// A path's branches, outermost first.
     pub(super) fn list(&self, mut at: At) -> Vec<(usize, bool)> {
         let mut out = Vec::new();

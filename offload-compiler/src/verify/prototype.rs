@@ -67,6 +67,8 @@ pub(super) enum Arg {
     SpinLock,
     /// A timer in a map value.
     Timer,
+    /// A dynptr on the stack.
+    Dynptr,
 }
 
 /// What r0 holds after a call.
@@ -113,7 +115,7 @@ const fn moving(name: &'static str, args: &'static [Arg]) -> Prototype {
 }
 
 use Arg::{
-    Anything as Any, Callback, CallbackContext, ConstantText, Context as Ctx, Map, MapKey,
+    Anything as Any, Callback, CallbackContext, ConstantText, Context as Ctx, Dynptr, Map, MapKey,
     MapValue, MapValueOut, Number, PerCpu, Read, ReadFixed, ReadOrNull, Record, ReleasedSocket,
     ReserveSize, Size, SizeOrZero, Socket, SpinLock, Task, Timer, Write,
 };
@@ -199,6 +201,14 @@ const TABLE: &[Prototype] = &[
     ),
     helper("bpf_per_cpu_ptr", &[PerCpu, Any], Ret::KernelOrNull),
     helper("bpf_this_cpu_ptr", &[PerCpu], Ret::Kernel),
+    helper(
+        "bpf_dynptr_read",
+        &[Write, SizeOrZero, Dynptr, Any, Any],
+        Ret::Number,
+    ),
+    // Into the packet; the kernel keeps its addresses valid after this, but not after bpf_xdp_store_bytes, which does the
+    // same.
+    moving("bpf_dynptr_write", &[Dynptr, Any, Read, SizeOrZero, Any]),
     helper("bpf_spin_lock", &[SpinLock], Ret::Void),
     helper("bpf_spin_unlock", &[SpinLock], Ret::Void),
     helper("bpf_timer_init", &[Timer, Map, Any], Ret::Number),

@@ -2,6 +2,7 @@
 
 use super::marks::{Mark, Marks};
 use super::range::Range;
+use super::stack_object::has_other_objects;
 use super::state::{Byte, Frame, SLOT, StackSlot, State};
 use super::value::{Link, Pointer, Proved, Value};
 
@@ -85,6 +86,9 @@ pub(super) fn covers(
     if old.frames.len() != new.frames.len()
         || old.references.len() != new.references.len()
         || old.lock.is_some() != new.lock.is_some()
+        || old.objects.rcu != new.objects.rcu
+        || old.objects.no_preemption != new.objects.no_preemption
+        || (new.objects.any && has_other_objects(old, new))
     {
         return false;
     }
@@ -95,7 +99,7 @@ pub(super) fn covers(
         ids: Ids::default(),
     };
     for (a, b) in old.references.iter().zip(&new.references) {
-        if !compare.ids.correspond(a.id, b.id) {
+        if a.holding != b.holding || !compare.ids.correspond(a.id, b.id) {
             return false;
         }
     }
@@ -239,7 +243,7 @@ impl Compare<'_> {
                 return false;
             }
         }
-        !old.holds() || self.value(&old.held, &new.held, old.mark)
+        !old.describes() || self.value(&old.held, &new.held, old.mark)
     }
 
     /// `mark` is the old value's.

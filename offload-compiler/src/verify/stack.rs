@@ -4,6 +4,7 @@ use super::explore::{Step, Walk};
 use super::finding::{Code, Finding};
 use super::marks::Mark;
 use super::range::Range;
+use super::stack_object::object_touched;
 use super::state::{Byte, MAX_STACK, SLOT, State, byte_index};
 use super::tnum::Tnum;
 use super::value::{Link, Pointer, Region, Tracked, Value};
@@ -178,6 +179,12 @@ impl Walk<'_> {
             match stack_slot.bytes[byte_index(off)] {
                 Byte::Zero => {}
                 Byte::Data => zero = false,
+                Byte::Object => {
+                    return Err(object_touched(
+                        slot,
+                        "the bytes of a dynptr or an iterator are read",
+                    ));
+                }
                 Byte::Held => {
                     zero = false;
                     if stack_slot.held.pointer().is_some() && !self.input.rules.leaks_allowed {
@@ -237,6 +244,7 @@ impl Walk<'_> {
         self.check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
         self.note_stack(state, depth, low);
+        self.overwrite_objects(state, slot, depth, low, high)?;
         if pointer.variable.as_constant().is_none() {
             return self.write_somewhere(state, slot, depth, low, high, value);
         }

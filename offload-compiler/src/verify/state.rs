@@ -23,6 +23,8 @@ pub(super) enum Byte {
     Data,
     /// 0.
     Zero,
+    /// Part of a dynptr or an iterator, which `held` describes.
+    Object,
 }
 
 /// Eight aligned bytes of stack.
@@ -30,7 +32,7 @@ pub(super) enum Byte {
 pub(super) struct StackSlot {
     /// What the bytes are, lowest address first.
     pub bytes: [Byte; SLOT],
-    /// The value that the `Held` bytes are of; they start at the lowest address.
+    /// The value that the `Held` bytes are of, which start at the lowest address; or which part of an object this is.
     pub held: Value,
     /// History of the slot's content.
     pub mark: Mark,
@@ -47,6 +49,11 @@ impl StackSlot {
     /// Whether there is a held value; if so, it starts at the lowest address.
     pub(super) fn holds(&self) -> bool {
         self.bytes[0] == Byte::Held
+    }
+
+    /// Whether `held` says more than the bytes do: a held value, or a part of an object.
+    pub(super) fn describes(&self) -> bool {
+        matches!(self.bytes[0], Byte::Held | Byte::Object)
     }
 
     /// How many bytes of a held value there are; 0 where none is held.
@@ -105,6 +112,8 @@ pub(super) struct Frame {
     pub purpose: Purpose,
     /// How often the call that runs was called back from, as far as the helper's own bound counts.
     pub callback_rounds: u32,
+    /// References with greater ids were acquired in this frame or within.
+    pub entered_after: u32,
 }
 
 impl Frame {
@@ -117,6 +126,7 @@ impl Frame {
             call_site,
             purpose,
             callback_rounds: 0,
+            entered_after: 0,
         }
     }
 
@@ -162,6 +172,34 @@ pub(super) struct Reference {
     pub id: u32,
     /// The slot of the call that gave it.
     pub acquired_at: usize,
+    /// What it is.
+    pub holding: Holding,
+}
+
+/// What must be given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// A record of a ring buffer.
+    Record,
+    /// A socket.
+    Socket,
+    /// An object of the kernel, by a kernel function.
+    Object,
+    /// An iterator on the stack.
+    Iterator,
+}
+
+/// What kernel functions change in a state besides values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Objects {
+    /// There was a dynptr or an iterator on this path.
+    pub any: bool,
+    /// In an RCU section that the program began.
+    pub rcu: bool,
+    /// How often preemption was disabled.
+    pub no_preemption: u8,
+    /// How often an iterator gave an element on this path.
+    pub iterator_rounds: u32,
 }
 
 /// All that is known at one point of a path.
@@ -177,6 +215,8 @@ pub(super) struct State {
     pub may_goto_rounds: u32,
     /// How often a callback was entered on this path.
     pub callback_entries: u32,
+    /// What kernel functions did.
+    pub objects: Objects,
 }
 
 impl State {

@@ -154,11 +154,7 @@ impl Walk<'_> {
         match callee {
             Callee::Helper(id) => self.call_helper(state, slot, id),
             Callee::Local(_) => self.call_local(state, slot),
-            Callee::Kernel { .. } => Err(Box::new(Finding::error(
-                Code::Unsupported,
-                slot,
-                "calls of kernel functions (kfuncs) are not modelled",
-            ))),
+            Callee::Kernel { btf_id, module } => self.call_kernel(state, slot, btf_id, module),
             Callee::Register(_) => Err(Box::new(
                 Finding::error(
                     Code::InvalidInstruction,

@@ -7,6 +7,7 @@ use crate::isa::{Callee, Imm64, Instruction};
 use super::explore::Step;
 use super::finding::{Code, Finding};
 use super::input::Input;
+use super::kernel_function::Effect;
 use super::state::{MAX_FRAMES, MAX_STACK};
 
 /// The first slot of the function that an instruction calls or takes the address of.
@@ -169,8 +170,14 @@ fn call_graph(input: &Input<'_>) -> HashMap<usize, Vec<(usize, usize)>> {
 /// No chain of calls needs more stack than there is, or is too deep (`check_max_stack_depth`).
 pub(super) fn stack_sizes(input: &Input<'_>, used: &HashMap<usize, i32>) -> Step<()> {
     let calls = call_graph(input);
-    let rounded =
-        |function: usize| (used.get(&function).copied().unwrap_or(0).max(1) + 31) / 32 * 32;
+    let rounded = |function: usize| {
+        let bytes = used.get(&function).copied().unwrap_or(0);
+        if input.rules.fine_frames {
+            (bytes + 15) / 16 * 16
+        } else {
+            (bytes.max(1) + 31) / 32 * 32
+        }
+    };
     // Longest chains first found from the leaves up; there are no circles.
     let mut best: BTreeMap<usize, (i32, usize)> = BTreeMap::new();
     let mut work = vec![(0usize, false)];
@@ -232,6 +239,8 @@ pub(super) enum PrunePoint {
     MayGoto,
     /// All are kept: a helper that calls back, walked until nothing new comes.
     CallsBack,
+    /// All are kept: an iterator gives its next element, walked until nothing new comes.
+    Iterates,
 }
 
 /// Slots where states are compared: where paths meet or part.
@@ -259,6 +268,8 @@ pub(super) fn prune_points(input: &Input<'_>) -> Vec<PrunePoint> {
                 mark(slot + 1, PrunePoint::Plain);
                 if calls_back(input, slot) {
                     mark(slot, PrunePoint::CallsBack);
+                } else if effect_at(input, *callee) == Some(Effect::IteratorNext) {
+                    mark(slot, PrunePoint::Iterates);
                 } else if matches!(callee, Callee::Local(_)) {
                     mark(slot, PrunePoint::Plain);
                 }
@@ -267,6 +278,14 @@ pub(super) fn prune_points(input: &Input<'_>) -> Vec<PrunePoint> {
         }
     }
     points
+}
+
+/// What is particular to the kernel function that is called, if one is.
+fn effect_at(input: &Input<'_>, callee: Callee) -> Option<Effect> {
+    let Callee::Kernel { btf_id, module } = callee else {
+        return None;
+    };
+    input.kernel_functions.get(&(btf_id, module))?.effect()
 }
 
 /// Whether the call at `slot` runs a callback.
@@ -297,8 +316,10 @@ pub(super) fn moves_packet(input: &Input<'_>, function: usize) -> bool {
         }
     }
     input.code.iter().any(|(slot, instruction)| {
-        matches!(instruction, Instruction::Call(Callee::Helper(id))
+        (matches!(instruction, Instruction::Call(Callee::Helper(id))
             if super::prototype::of(*id).is_some_and(|prototype| prototype.moves_packet))
+            || matches!(instruction, Instruction::Call(callee)
+                if effect_at(input, *callee) == Some(Effect::MovesPacket)))
             && input
                 .function_of(slot)
                 .is_some_and(|function| seen.contains(&function.start))

@@ -75,6 +75,7 @@ impl Walk<'_> {
             )));
         }
         let mut frame = Frame::new(start, slot, purpose);
+        frame.entered_after = self.ids;
         let mark = self.marks.fresh();
         frame.registers[10] = Tracked {
             value: Value::Pointer(Pointer::to(Region::Stack(state.frames.len() as u8))),
@@ -122,6 +123,7 @@ impl Walk<'_> {
                     let (depth, low, high) =
                         self.helper_stack_span(state, slot, &pointer, size, given.mark)?;
                     self.read_stack_bytes(state, slot, depth, low, high, name)?;
+                    self.refuse_objects(state, slot, depth, low, high)?;
                     self.fill_stack(state, depth, low, high);
                     return Ok(());
                 }
@@ -219,6 +221,16 @@ impl Walk<'_> {
                 "the program ends with a spin lock held",
             )));
         }
+        if state.objects.rcu || state.objects.no_preemption > 0 {
+            return Err(Box::new(
+                Finding::error(
+                    Code::Lock,
+                    slot,
+                    "the program ends in an RCU section or with preemption disabled",
+                )
+                .help("call bpf_rcu_read_unlock or bpf_preempt_enable on every path"),
+            ));
+        }
         if returned.value.pointer().is_some() && !self.input.rules.leaks_allowed {
             return Err(Box::new(Finding::error(
                 Code::PointerLeak,
@@ -257,6 +269,21 @@ impl Walk<'_> {
             return Ok(Next::End);
         };
         if frame.purpose == Purpose::Callback {
+            // What a callback acquires it has to give back itself: it may run any number of times.
+            if let Some(reference) = state
+                .references
+                .iter()
+                .find(|reference| reference.id > frame.entered_after)
+            {
+                return Err(Box::new(
+                    Finding::error(
+                        Code::Reference,
+                        slot,
+                        "something acquired in a callback is not given back in it",
+                    )
+                    .related(reference.acquired_at, "acquired here"),
+                ));
+            }
             self.check_callback_result(slot, &returned, 1)?;
             // Back to the call: the helper may call again or return.
             self.widen(state, frame.call_site, None);

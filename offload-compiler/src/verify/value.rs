@@ -4,8 +4,10 @@ use std::fmt;
 
 use crate::isa::Width;
 
+use super::kernel_types::TypeRef;
 use super::marks::Mark;
 use super::range::Range;
+use super::stack_object::StackObject;
 
 /// A value and its history.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -204,6 +206,15 @@ pub(super) enum Region {
     Function(u32),
     /// An object of the kernel.
     Kernel(Object),
+    /// A part of the memory behind a dynptr.
+    Slice {
+        /// Bytes.
+        size: u32,
+        /// May be written to.
+        writable: bool,
+    },
+    /// A dynptr or an iterator: what a stack slot holds, never a register.
+    StackObject(StackObject),
 }
 
 /// The kernel's objects that programs get addresses of.
@@ -219,6 +230,30 @@ pub(super) enum Object {
     Task,
     /// Something whose type only the kernel's BTF knows.
     Other,
+    /// A structure of the kernel's.
+    Structure {
+        /// Its type.
+        ty: TypeRef,
+        /// What the address is good for.
+        trust: Trust,
+    },
+    /// Memory of unknown size; reads are protected.
+    Untyped,
+}
+
+/// What the address of a structure is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Trust {
+    /// It is there: the kernel functions take it (`PTR_TRUSTED`, or a reference).
+    Trusted,
+    /// It is there as long as an RCU section lasts (`MEM_RCU`); XDP programs run in one.
+    Rcu,
+    /// It was read from a structure that is there (a `PTR_TO_BTF_ID` without flags); reads are protected.
+    Plain,
+    /// It may be anything (`PTR_UNTRUSTED`); reads are protected.
+    Untrusted,
+    /// It cannot be used as it is (`MEM_USER`, `MEM_PERCPU`).
+    Elsewhere,
 }
 
 impl Object {
@@ -241,6 +276,9 @@ impl fmt::Display for Region {
             Self::Memory { .. } => "memory",
             Self::Function(_) => "a function",
             Self::Kernel(_) => "a kernel object",
+            Self::Slice { .. } => "a part of a dynptr's memory",
+            Self::StackObject(StackObject::PacketDynptr { .. }) => "a dynptr",
+            Self::StackObject(StackObject::Iterator { .. }) => "an iterator",
         })
     }
 }

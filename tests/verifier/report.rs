@@ -105,13 +105,16 @@ impl Report {
             );
         }
         for share in self.shares() {
+            let accepted = share.accepted.max(1);
+            let tenths = (1000 * share.refused + accepted / 2) / accepted;
             let _ = writeln!(
                 text,
-                "\nOf the {} {} that the kernel accepts, {} are refused wrongly or not modelled: {:.1} % (limit {MOST_PERCENT} %).",
+                "\nOf the {} {} that the kernel accepts, {} are refused wrongly or not modelled: {}.{} % (limit {MOST_PERCENT} %).",
                 share.accepted,
                 share.of,
                 share.refused,
-                100.0 * share.refused as f64 / share.accepted.max(1) as f64
+                tenths / 10,
+                tenths % 10
             );
         }
         let mut list = |title: &str, of: &dyn Fn(&Row) -> &[String]| {

@@ -222,6 +222,7 @@ impl Facts {
                 input.rules = Rules {
                     every_number_counts: true,
                     instructions: input.rules.instructions.min(PATIENCE),
+                    waiting_paths: usize::MAX,
                     ..input.rules
                 };
             }

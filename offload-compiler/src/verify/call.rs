@@ -290,12 +290,18 @@ impl Walk<'_> {
                 slot,
                 "per-CPU variables of the kernel are not modelled",
             ))),
-            Arg::Callback => match pointer.map(|p| p.region) {
-                Some(Region::Function(start)) => {
+            Arg::Callback => match pointer {
+                // Not moved (`__check_ptr_off_reg`).
+                Some(Pointer {
+                    region: Region::Function(start),
+                    off: 0,
+                    variable,
+                    ..
+                }) if variable.as_constant() == Some(0) => {
                     arguments.callback = Some(start);
                     Ok(())
                 }
-                _ => refuse("has to be a function"),
+                _ => refuse("has to be the address of a function"),
             },
             Arg::CallbackContext => match given.value {
                 Value::Pointer(p) if matches!(p.region, Region::Stack(_)) => {

@@ -373,25 +373,7 @@ impl<'a> Walk<'a> {
             let instruction = *instruction;
             self.processed += 1;
             self.since_checkpoint.1 += 1;
-            if self.processed > self.input.rules.instructions
-                || self.memory_bytes() > self.input.rules.memory
-            {
-                let what = if self.processed > self.input.rules.instructions {
-                    format!(
-                        "{} instructions were followed and paths remain",
-                        self.processed - 1
-                    )
-                } else {
-                    format!(
-                        "what has to be remembered of its paths takes more than {} MiB",
-                        self.input.rules.memory >> 20
-                    )
-                };
-                return Err(Box::new(
-                    Finding::error(Code::TooComplex, slot, what)
-                    .help("split the program by tail calls, bound loops more tightly, or move work into global functions, which are verified once"),
-                ));
-            }
+            self.check_complexity(slot)?;
             if self.prune_points[slot] != PrunePoint::None && self.prune(&mut state, slot)? {
                 return Ok(());
             }
@@ -410,11 +392,40 @@ impl<'a> Walk<'a> {
                     turns: (&self.history, self.turns),
                 })?;
             }
-            match self.step(&mut state, slot, &instruction)? {
+            let next = self.step(&mut state, slot, &instruction)?;
+            if self.pending.len() > self.input.rules.waiting_paths {
+                return Err(too_complex(
+                    slot,
+                    format!("{} paths wait to be walked", self.pending.len()),
+                ));
+            }
+            match next {
                 Next::At(next) => slot = next,
                 Next::End => return Ok(()),
             }
         }
+    }
+
+    fn check_complexity(&self, slot: usize) -> Step<()> {
+        if self.processed > self.input.rules.instructions {
+            return Err(too_complex(
+                slot,
+                format!(
+                    "{} instructions were followed and paths remain",
+                    self.processed - 1
+                ),
+            ));
+        }
+        if self.memory_bytes() > self.input.rules.memory {
+            return Err(too_complex(
+                slot,
+                format!(
+                    "what has to be remembered of its paths takes more than {} MiB",
+                    self.input.rules.memory >> 20
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// The value of a register that must have been initialised.
@@ -460,4 +471,11 @@ impl<'a> Walk<'a> {
             self.warnings.push(finding);
         }
     }
+}
+
+#[allow(clippy::unnecessary_box_returns, reason = "what a step returns")]
+fn too_complex(slot: usize, what: String) -> Box<Finding> {
+    Box::new(Finding::error(Code::TooComplex, slot, what).help(
+        "split the program by tail calls, bound loops more tightly, or move work into global functions, which are verified once",
+    ))
 }

@@ -153,6 +153,9 @@ pub struct Rules {
     pub fine_frames: bool,
     /// Instructions that may be followed over all paths (BPF_COMPLEXITY_LIMIT_INSNS: 1,000,000).
     pub instructions: usize,
+    /// Paths that may wait to be walked at one time: one for each branch on the path that can go both ways
+    /// (BPF_COMPLEXITY_LIMIT_JMP_SEQ: 8192).
+    pub waiting_paths: usize,
     /// Bytes that the history of values, and the states that are kept and that wait, may take together.
     pub memory: usize,
 }
@@ -170,6 +173,7 @@ impl Default for Rules {
             every_number_counts: false,
             fine_frames: true,
             instructions: 1_000_000,
+            waiting_paths: 8192,
             memory: 512 << 20,
         }
     }

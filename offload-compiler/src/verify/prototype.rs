@@ -206,9 +206,12 @@ const TABLE: &[Prototype] = &[
         &[Write, SizeOrZero, Dynptr, Any, Any],
         Ret::Number,
     ),
-    // Into the packet; the kernel keeps its addresses valid after this, but not after bpf_xdp_store_bytes, which does the
-    // same.
-    moving("bpf_dynptr_write", &[Dynptr, Any, Read, SizeOrZero, Any]),
+    // Addresses of the packet stay valid, other than for the dynptr of an skb (`check_helper_call`).
+    helper(
+        "bpf_dynptr_write",
+        &[Dynptr, Any, Read, SizeOrZero, Any],
+        Ret::Number,
+    ),
     helper("bpf_spin_lock", &[SpinLock], Ret::Void),
     helper("bpf_spin_unlock", &[SpinLock], Ret::Void),
     helper("bpf_timer_init", &[Timer, Map, Any], Ret::Number),

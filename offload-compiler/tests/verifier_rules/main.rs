@@ -1,7 +1,7 @@
 //! The verifier's rules, one small program each: what is expected of it, and at which instruction.
 
+mod complexity;
 mod kernel;
-mod memory;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! A check's memory is bounded, whatever the program does.
+//! A check's memory and the paths that wait are bounded, whatever the program does.
 
 use std::fmt::Write as _;
 
@@ -52,4 +52,21 @@ fn states_count_against_the_budget() {
         "memory, not time, ends this check: {} instructions",
         verdict.processed
     );
+}
+
+/// One number, compared with so many others: each comparison leaves a path for later.
+fn comparisons(count: usize) -> String {
+    let mut source = String::from("r2 = *(u32 *)(r1 +16)\nr0 = 2\n");
+    for number in 0..count {
+        let _ = writeln!(source, "if r2 == {number} goto out");
+    }
+    source + "out:\nexit"
+}
+
+/// Linux 6.18.44 accepts the first and refuses the second: "The sequence of 8193 jumps is too complex."
+#[test]
+fn as_many_paths_wait_as_the_kernel_lets() {
+    let judge = |count| said(&judge(&comparisons(count), Rules::default()));
+    assert_eq!(judge(8192), "accepted");
+    assert_eq!(judge(8193), "too-complex@8194");
 }

@@ -1,5 +1,6 @@
 //! The driver: passes in rounds, each verified, within a budget.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::facts::Facts;
@@ -15,6 +16,8 @@ use crate::verify::{Finding, Input, Rules, Verdict};
 const ROUNDS: usize = 6;
 /// Rewrites of one run of a pass that are found to be refused, and left out, before the rest of its run is given up.
 const LEFT_OUT: usize = 4;
+/// Instructions that verifications may follow, all passes together: no input takes more than some seconds.
+const MOST_FOLLOWED: usize = 20_000_000;
 /// Slots of a program, so that every branch reaches its target.
 const MOST_SLOTS: usize = 30_000;
 
@@ -219,6 +222,7 @@ pub fn lower(
         forms,
         options,
         most,
+        effort: Effort::default(),
         rewrites: Vec::new(),
         undone: Vec::new(),
     };
@@ -259,15 +263,24 @@ pub(super) struct State {
     pub(super) facts: Facts,
 }
 
+/// Instructions that were followed so far.
+#[derive(Debug, Default)]
+pub(super) struct Effort(Cell<usize>);
+
 impl State {
-    /// Lays a program out and verifies it.
-    pub(super) fn prove(mut program: Program) -> Result<Self, Box<Finding>> {
+    /// Lays a program out and verifies it, unless that was done too much already.
+    pub(super) fn prove(mut program: Program, effort: &Effort) -> Result<Self, Box<Finding>> {
+        use crate::verify::Code;
+        if effort.0.get() > MOST_FOLLOWED {
+            let why = "proving the rewrites of this program takes too long";
+            return Err(Box::new(Finding::error(Code::TooComplex, 0, why)));
+        }
         program.join_blocks();
-        let layout = program.lay_out().map_err(|error| {
-            let code = crate::verify::Code::ControlFlow;
-            Box::new(Finding::error(code, 0, error.to_string()))
-        })?;
+        let layout = program
+            .lay_out()
+            .map_err(|error| Box::new(Finding::error(Code::ControlFlow, 0, error.to_string())))?;
         let facts = Facts::gather(&program, &layout);
+        effort.0.set(effort.0.get() + facts.verdict.processed);
         match facts.verdict.error() {
             Some(error) => Err(Box::new(at_origin(error.clone(), &layout))),
             None => Ok(Self {
@@ -285,6 +298,7 @@ struct Work<'a> {
     forms: Forms,
     options: &'a Options,
     most: usize,
+    effort: Effort,
     rewrites: Vec<Rewrite>,
     undone: Vec<Undone>,
 }
@@ -321,7 +335,7 @@ impl Work<'_> {
 
     /// Leaves to the host what the target does not take.
     fn split(&mut self, check: &dyn Fn(&Program, &Layout) -> Verdict) -> Option<Share> {
-        let card = split(self.state.clone(), check)?;
+        let card = split(self.state.clone(), check, &self.effort)?;
         for (at, steps) in &card.cuts {
             self.rewrites.push(Rewrite {
                 pass: "split",
@@ -398,7 +412,7 @@ impl Work<'_> {
         if log.is_empty() {
             return Outcome::Nothing;
         }
-        match State::prove(program) {
+        match State::prove(program, &self.effort) {
             Ok(state) => Outcome::Safe(Box::new(state), log),
             Err(finding) => Outcome::Unsafe(*finding, sites),
         }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::facts::Facts;
 use super::passes::load_number;
 use super::program::{BlockId, End, FunctionId, Layout, Op, Position, Program, Step};
-use super::run::State;
+use super::run::{Effort, State};
 use crate::isa::Reg;
 use crate::verify::{Code, Severity, Verdict};
 use effect::{Effect, Effects, Written};
@@ -48,9 +48,10 @@ pub(super) struct Card {
 pub(super) fn split(
     mut state: State,
     check: &dyn Fn(&Program, &Layout) -> Verdict,
+    effort: &Effort,
 ) -> Option<Card> {
     let written = Written::of(&state.program, &state.facts);
-    state = tails::separate(state);
+    state = tails::separate(state, effort);
     let mut cuts = Vec::new();
     for _ in 0..ROUNDS {
         let State {
@@ -70,7 +71,7 @@ pub(super) fn split(
         for (block, index) in found {
             cuts.push(cut(&mut program, block, index));
         }
-        state = State::prove(program).ok()?;
+        state = State::prove(program, effort).ok()?;
     }
     None
 }

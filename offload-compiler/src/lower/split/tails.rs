@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::decided;
 use crate::lower::program::{BlockId, End, FunctionId, Program};
-use crate::lower::run::State;
+use crate::lower::run::{Effort, State};
 
 /// Slots that copies may add, beside once the program's own.
 const ROOM: usize = 512;
@@ -13,7 +13,7 @@ const ROOM: usize = 512;
 const ROUNDS: usize = 64;
 
 /// Copies ends until each exit's verdict is known, or there is no room for more.
-pub(super) fn separate(mut state: State) -> State {
+pub(super) fn separate(mut state: State, effort: &Effort) -> State {
     let most = state.program.slots() * 2 + ROOM;
     let mut given_up = HashSet::new();
     for _ in 0..ROUNDS {
@@ -22,7 +22,7 @@ pub(super) fn separate(mut state: State) -> State {
         };
         let mut changed = state.program.clone();
         if copy(&mut changed, merge, most) > 0
-            && let Ok(proved) = State::prove(changed)
+            && let Ok(proved) = State::prove(changed, effort)
         {
             state = proved;
         } else {

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nfp_target::isa::asm;
 use nfp_target::words;
 use serde_json::Value;
-use tests::{Output, corpus, golden, tool, workspace};
+use tests::{Bpffs, Output, corpus, golden, require_command, require_root, tool, workspace};
 
 use crate::code;
 
@@ -220,4 +221,82 @@ fn check_tells_what_a_packet_costs() {
     let report = check(&[looping.to_str().unwrap(), "--target", "nfp"]);
     assert_eq!(report["programs"][0]["cycles"]["max"], Value::Null);
     assert!(report["programs"][0]["nfp_words"].is_u64());
+}
+
+#[test]
+fn a_refusal_names_what_would_have_to_be_allowed() {
+    let refused = compile(&corpus("counter"), &["--emit", "report"]);
+    let said = &refused.expect_code(code::NO).stderr;
+    assert!(said.contains("./counter.bpf.c:24:17"), "{said}");
+    assert!(
+        said.contains("with --allow counters it is rewritten"),
+        "{said}"
+    );
+    // No NIC has redirects, and the program does nothing else.
+    let refused = compile(&corpus("redirect"), &["--emit", "report"]);
+    let said = &refused.expect_code(code::NO).stderr;
+    assert!(!said.contains("with --allow"), "{said}");
+}
+
+#[test]
+fn a_report_shows_each_rewrite_at_its_source_line() {
+    let arguments = ["--emit", "report", "--allow", "counters"];
+    let report = compile(&corpus("counter"), &arguments);
+    golden("code/report", &report.expect_code(code::DONE).stdout);
+}
+
+#[test]
+fn a_lowered_object_fits_the_card_and_loads_with_bpftool() {
+    let folder = tempfile::tempdir().unwrap();
+    let object = corpus("counter");
+    let arguments = ["--allow", "counters"];
+    let lowered = compiled(folder.path(), &object, "counter.nfp.o", &arguments);
+    let lowered = lowered.to_str().unwrap();
+    let judged = check(&[lowered, "--target", "nfp"]);
+    assert_eq!(judged["programs"][0]["verdict"], "accept");
+    // Lowered again there is nothing to do.
+    let again = compile(Path::new(lowered), &["--emit", "report"]);
+    let last = again.expect_code(code::DONE).stdout.lines().last();
+    assert!(
+        last.unwrap().starts_with("counter: 0 rewrites;"),
+        "{last:?}"
+    );
+
+    if !require_root() || !require_command("bpftool") {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let pin = bpffs.path().join("counter");
+    let pin = pin.to_str().unwrap();
+    Output::of(Command::new("bpftool").args(["prog", "load", lowered, pin]))
+        .and_then(Output::ok)
+        .unwrap();
+}
+
+#[test]
+fn the_host_decides_what_the_card_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flood.o");
+    let to = ["-o", path.to_str().unwrap()];
+    // All it does is to redirect: nothing is left for the card.
+    compile(&corpus("flood"), &[&["--allow", "split"], &to[..]].concat()).expect_code(code::NO);
+}
+
+#[test]
+fn objects_are_written_to_files_from_objects() {
+    compile(&corpus("pass"), &[]).expect_code(code::USAGE);
+    let folder = tempfile::tempdir().unwrap();
+    let bpf = compiled(
+        folder.path(),
+        &corpus("pass"),
+        "pass.bpf",
+        &["--emit", "ebpf"],
+    );
+    let output = compile(&bpf, &["--raw", "-o", "/dev/null"]);
+    assert!(
+        output
+            .expect_code(code::USAGE)
+            .stderr
+            .contains("--emit ebpf")
+    );
 }

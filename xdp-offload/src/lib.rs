@@ -8,6 +8,7 @@ mod engine;
 pub mod exit;
 mod findings;
 pub mod json;
+mod lowering;
 mod map_difference;
 mod map_entry;
 mod nfp;

@@ -50,6 +50,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&line)
 }
 
+/// Says on stderr what its reader has to know beside the result.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{}: {text}", styled(NAME, "note"));
+}
+
 /// A failure as it stands on stderr.
 pub(crate) fn failure(failure: &Failure) -> String {
     format!("{}: {failure}", styled(BAD, "error"))

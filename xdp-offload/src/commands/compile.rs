@@ -1,26 +1,32 @@
-//! `compile`: a program for an NFP, as words, assembly, a listing beside its source, or instructions for the driver.
+//! `compile`: a program for an NFP, lowered to what its driver takes: as an object, a report, words, assembly, a listing
+//! beside its source, or plain instructions.
 
 mod emit;
 
 use crate::choose::Selection;
 use crate::exit::{Exit, Failure};
 use crate::findings;
-use crate::nfp::{self, Compiled, NotCompiled};
+use crate::lowering;
+use crate::nfp::{self, Compiled};
 use crate::output;
 use crate::sources::Sources;
 use crate::subject::Subject;
 use crate::target::CardArgs;
 use generic_fallback::load::Loader;
-use nfp_target::codegen::Options;
+use nfp_target::codegen;
 use nfp_target::target::Nfp;
-use offload_compiler::target::{Program, Target};
-use offload_compiler::verify::{Finding, Prepared, Severity};
+use offload_compiler::lower::{self, Allow, Lowered};
+use offload_compiler::object::Object;
+use offload_compiler::target::Target;
+use offload_compiler::verify::Prepared;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Translate a program for a Netronome NIC (NFP)
+/// Lower a program to what a Netronome NIC (NFP) takes, or translate it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
+    xdp-offload compile filter.bpf.o -o filter.nfp.o --allow counters,globals\n  \
+    xdp-offload compile filter.bpf.o --emit report            what is rewritten, at its source line\n  \
     xdp-offload compile filter.bpf.o --emit listing           source, eBPF, NFP and cost side by side\n  \
     xdp-offload compile filter.bpf.o --emit nfp -o filter.nfp\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,nfp --words filter.nfp\n  \
@@ -35,14 +41,19 @@ pub struct Args {
     raw: bool,
 
     /// What to write
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = Emit::Object)]
     emit: Emit,
+
+    /// Rewrites that change what user space sees: `xdp-offload explain NAME` says how
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',',
+        value_parser = clap::builder::PossibleValuesParser::new(Allow::ALL.map(Allow::name)))]
+    allow: Vec<String>,
 
     /// Where to write it; text goes to the terminal where this is left out
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// 0 translates as it stands, 1 spends time on shorter and faster code
+    /// 0 changes only what it must, 1 spends time on shorter and faster code
     #[arg(short = 'O', value_name = "LEVEL", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(0..=1))]
     level: u8,
@@ -54,6 +65,10 @@ pub struct Args {
 /// What `compile` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Emit {
+    /// An object with the lowered program, its maps, types and source lines, for libbpf, bpftool and ip
+    Object,
+    /// Each rewrite as a difference at its source line
+    Report,
     /// NFP words: 16 hex digits a line, as the kernel driver's dump has them
     Nfp,
     /// NFP assembly, as the public disassembler prints it
@@ -67,42 +82,174 @@ enum Emit {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let card = args.card.choose()?;
-    if args.emit == Emit::Ebpf && args.output.is_none() {
-        return Err(Failure::new(Exit::Usage, "plain instructions are no text")
-            .remedy("name a file with -o"));
+    let binary = matches!(args.emit, Emit::Object | Emit::Ebpf);
+    if binary && args.output.is_none() {
+        return Err(
+            Failure::new(Exit::Usage, "an object or plain instructions are no text")
+                .remedy("name a file with -o, or ask for --emit report"),
+        );
     }
-    let subject = subject(args)?;
-    let mut sources = Sources::of(&args.selection.object);
-    let prepared = nfp::decoded(&subject)?;
-    if args.emit == Emit::Ebpf {
-        let (errors, warnings) = driver(&subject, prepared, &card);
-        findings::say(&warnings, &subject.linked, &prepared.code, &mut sources);
-        if !errors.is_empty() {
-            return Err(nfp::refused(
-                &NotCompiled::Refused(errors),
-                &subject,
-                prepared,
-                &card,
-                &mut sources,
-            ));
-        }
-        emit::ebpf(&subject, prepared, args.output.as_deref())?;
-        return Ok(Exit::Done);
+    if args.raw && args.emit == Emit::Object {
+        return Err(Failure::new(
+            Exit::Usage,
+            "plain instructions come without the types and maps of an object",
+        )
+        .remedy("--emit ebpf writes plain instructions"));
     }
-    let options = Options {
-        optimise: args.level > 0,
+    let (object, subject) = subject(args)?;
+    let mut work = Work {
+        args,
+        card,
+        prepared: nfp::decoded(&subject)?,
+        subject: &subject,
+        sources: Sources::of(&args.selection.object),
     };
-    let compiled = nfp::compile(&subject, prepared, &card, options)
-        .map_err(|found| nfp::refused(&found, &subject, prepared, &card, &mut sources))?;
-    let text = text(args.emit, &subject, prepared, &card, &compiled);
-    match &args.output {
-        None => output::print(&text)?,
-        Some(path) => write(
-            path,
-            anstream::adapter::strip_str(&text).to_string().as_bytes(),
-        )?,
+    match (args.emit, &object) {
+        (Emit::Object, Some((object, program))) => work.object(object, *program),
+        (Emit::Object, None) => Ok(Exit::Usage),
+        (Emit::Report, _) => work.report(),
+        (Emit::Ebpf, _) => work.plain(),
+        (Emit::Nfp | Emit::Asm | Emit::Listing, _) => work.words(),
     }
-    Ok(Exit::Done)
+}
+
+/// One program on its way to a card.
+struct Work<'a> {
+    args: &'a Args,
+    card: Nfp,
+    subject: &'a Subject,
+    prepared: &'a Prepared,
+    sources: Sources,
+}
+
+impl Work<'_> {
+    fn options(&self) -> lower::Options {
+        lower::Options {
+            optimise: self.args.level > 0,
+            allow: self
+                .args
+                .allow
+                .iter()
+                .filter_map(|name| name.parse().ok())
+                .collect(),
+            ..lower::Options::default()
+        }
+    }
+
+    fn lowered(&self) -> Result<Lowered, Failure> {
+        lowering::lowered(self.subject, self.prepared, &self.card, &self.options())
+    }
+
+    /// The lowered program, which the card takes.
+    fn accepted(&mut self) -> Result<Lowered, Failure> {
+        let lowered = self.lowered()?;
+        if lowered.is_accepted() {
+            return Ok(lowered);
+        }
+        Err(self.refused(&lowered))
+    }
+
+    fn refused(&mut self, lowered: &Lowered) -> Failure {
+        let options = self.options();
+        lowering::refused(
+            lowered,
+            self.subject,
+            self.prepared,
+            &self.card,
+            &options,
+            &mut self.sources,
+        )
+    }
+
+    fn object(&mut self, object: &Object, program: usize) -> Result<Exit, Failure> {
+        let lowered = self.accepted()?;
+        let (bytes, notes) = lowering::object(object, program, self.subject, &lowered)?;
+        for note in notes {
+            output::note(&note);
+        }
+        self.write(&bytes)
+    }
+
+    fn report(&mut self) -> Result<Exit, Failure> {
+        let lowered = self.lowered()?;
+        let text = lowering::text(self.subject, self.prepared, &self.card, &lowered);
+        self.put(&text)?;
+        if lowered.is_accepted() {
+            Ok(Exit::Done)
+        } else {
+            Err(self.refused(&lowered))
+        }
+    }
+
+    fn plain(&mut self) -> Result<Exit, Failure> {
+        let lowered = self.accepted()?;
+        let subject = lowering::subject(self.subject, self.prepared, &lowered);
+        let prepared = nfp::decoded(&subject)?;
+        let warnings = self.card.wrong_code(&prepared.input());
+        findings::say(
+            &warnings,
+            &subject.linked,
+            &prepared.code,
+            &mut self.sources,
+        );
+        emit::ebpf(&subject, prepared, self.args.output.as_deref())?;
+        Ok(Exit::Done)
+    }
+
+    /// The words of our own translation, which takes more than the driver does: lowered only where it must be.
+    fn words(&mut self) -> Result<Exit, Failure> {
+        let options = codegen::Options {
+            optimise: self.args.level > 0,
+        };
+        match nfp::compile(self.subject, self.prepared, &self.card, options) {
+            Ok(compiled) => self.put(&text(
+                self.args.emit,
+                self.subject,
+                self.prepared,
+                &self.card,
+                &compiled,
+            )),
+            Err(found) => {
+                let lowered = self.lowered()?;
+                if !lowered.is_accepted() {
+                    return Err(self.refused(&lowered));
+                }
+                let subject = lowering::subject(self.subject, self.prepared, &lowered);
+                let prepared = nfp::decoded(&subject)?;
+                let Ok(compiled) = nfp::compile(&subject, prepared, &self.card, options) else {
+                    return Err(nfp::refused(
+                        &found,
+                        self.subject,
+                        self.prepared,
+                        &self.card,
+                        &mut self.sources,
+                    ));
+                };
+                self.put(&text(
+                    self.args.emit,
+                    &subject,
+                    prepared,
+                    &self.card,
+                    &compiled,
+                ))
+            }
+        }
+    }
+
+    /// Text to the terminal, or without its colours into the file.
+    fn put(&self, text: &str) -> Result<Exit, Failure> {
+        match &self.args.output {
+            None => output::print(text).map(|()| Exit::Done),
+            Some(_) => self.write(anstream::adapter::strip_str(text).to_string().as_bytes()),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<Exit, Failure> {
+        if let Some(path) = &self.args.output {
+            write(path, bytes)?;
+        }
+        Ok(Exit::Done)
+    }
 }
 
 fn text(
@@ -121,40 +268,23 @@ fn text(
             compiled,
             output::width(),
         ),
-        Emit::Nfp | Emit::Ebpf => emit::words(subject, prepared, card, compiled),
+        _ => emit::words(subject, prepared, card, compiled),
     }
 }
 
-fn subject(args: &Args) -> Result<Subject, Failure> {
+fn subject(args: &Args) -> Result<(Option<(Object, usize)>, Subject), Failure> {
     let name = args.selection.object_name();
     if args.raw {
-        return Subject::raw(&args.selection.object, name);
+        return Ok((None, Subject::raw(&args.selection.object, name)?));
     }
     let mut object = args.selection.read()?;
     let program = args.selection.one(&mut object)?;
     let loader = Loader::for_trial(&object, &name);
-    Subject::of_object(&object, &loader, program).map_err(|error| {
+    let subject = Subject::of_object(&object, &loader, program).map_err(|error| {
         let name = &object.programs[program].name;
         Failure::new(Exit::No, format!("cannot link '{name}'")).because(error)
-    })
-}
-
-/// What the NIC's driver would say of a program that it is to translate itself: why it refuses it, or what it would
-/// translate wrongly.
-fn driver(subject: &Subject, prepared: &Prepared, card: &Nfp) -> (Vec<Finding>, Vec<Finding>) {
-    let input = prepared.input();
-    let program = Program {
-        input: &input,
-        frags: subject.frags,
-    };
-    let mut errors = card.check(&program).findings;
-    errors.retain(|finding| finding.severity == Severity::Error);
-    let warnings = if errors.is_empty() {
-        card.wrong_code(&input)
-    } else {
-        Vec::new()
-    };
-    (errors, warnings)
+    })?;
+    Ok((Some((object, program)), subject))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {

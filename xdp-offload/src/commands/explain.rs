@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// Whether there is a pass that needs it.
 fn is_made(allow: Allow) -> bool {
-    PASSES.iter().any(|pass| pass.allow == Some(allow))
+    allow == Allow::Split || PASSES.iter().any(|pass| pass.allow == Some(allow))
 }
 
 /// Names and titles: codes, what can be allowed, passes.

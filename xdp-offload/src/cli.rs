@@ -40,7 +40,7 @@ pub struct Cli {
 pub enum Command {
     /// Verify an object's programs, say at which source line one is unsafe, and which mode would hold
     Check(check::Args),
-    /// Translate a program for a Netronome NIC
+    /// Lower a program to what a Netronome NIC takes
     Compile(compile::Args),
     /// Attach a program in the best mode that holds
     Attach(attach::Args),

@@ -9,9 +9,11 @@ mod report;
 mod stage;
 
 use nfp_target::profile::Profile;
+use nfp_target::target::Nfp;
+use offload_compiler::lower::Allow;
 use tests::kernel_answer::KernelAnswer;
 use tests::nfpsim::Simulator;
-use tests::real_programs::{RealProgram, real_programs};
+use tests::real_programs::{RealProgram, Source, real_programs};
 use tests::{require, require_root};
 
 use report::Report;
@@ -19,6 +21,16 @@ use stage::Stage;
 
 /// The card with all that the driver knows, and one with what its firmware is said to have.
 const PROFILES: [&str; 2] = ["full", "card64"];
+/// What changes in the view of user space that most users will take.
+const ALLOWED: [Allow; 3] = [Allow::Counters, Allow::Globals, Allow::Stores];
+/// With a card that may decide a part only, too.
+const IN_PART: [Allow; 5] = [
+    Allow::Counters,
+    Allow::Globals,
+    Allow::Stores,
+    Allow::Lru,
+    Allow::Split,
+];
 
 #[test]
 fn no_program_that_fits_stops_to_and_each_refusal_has_its_reason() {
@@ -39,7 +51,19 @@ fn no_program_that_fits_stops_to_and_each_refusal_has_its_reason() {
         .into_iter()
         .filter(|program| program.name.contains(&only))
         .partition(|program| program.kernel == KernelAnswer::Accepts && program.prepared.is_ok());
-    let stages = vec![Stage::original(&native)];
+    for source in Source::ALL {
+        let there = native.iter().any(|program| program.source == source);
+        if only.is_empty() && !require(there, &format!("needs {}", source.title())) {
+            return;
+        }
+    }
+    let card = Nfp::new(profiles[0].clone());
+    let stages = vec![
+        Stage::original(&native),
+        Stage::lowered("pure", &native, &card, &[]),
+        Stage::lowered("allowed", &native, &card, &ALLOWED),
+        Stage::lowered("split", &native, &card, &IN_PART),
+    ];
     let answers = stage::ask(&simulator, &stages, &profiles).expect("the simulator answers");
     Report::new(&simulator.kernel(), &native, &others, &stages, &answers).finish();
 }

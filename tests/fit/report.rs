@@ -128,7 +128,15 @@ impl<'a> Report<'a> {
             for outcomes in self.full {
                 let outcome = &outcomes[index];
                 if outcome.fits {
-                    let _ = write!(text, " {YES} |");
+                    let _ = match outcome.share {
+                        Some(share) => write!(
+                            text,
+                            " {YES}, {} of {} paths |",
+                            number(share.decided),
+                            number(share.paths)
+                        ),
+                        None => write!(text, " {YES} |"),
+                    };
                 } else {
                     let _ = write!(text, " {} |", outcome.blockers.join("; "));
                 }
@@ -160,7 +168,10 @@ impl<'a> Report<'a> {
             let head = format!(
                 "# Programs that fit the card\n\n\
                  Each program was loaded natively on Linux {release}, and given to the NFP driver of Linux {} in\n\
-                 hw-matrix/lab/nfpsim. Made by `BLESS=1 cargo test -p tests --test fit`.\n\n",
+                 hw-matrix/lab/nfpsim. Made by `BLESS=1 cargo test -p tests --test fit`.\n\n\
+                 *As it is*: as compiled; *pure*: lowered, meaning kept on every packet; *allowed*: lowered with\n\
+                 `--allow counters,globals,stores`; *split*: with `lru,split` too. Lowered for the card `full`. Where the\n\
+                 card decides a part only, how many of the program's paths; one that decides none does not count.\n\n",
                 self.driver
             );
             fs::write(path(), head + &text).expect("docs can be written");
@@ -209,7 +220,7 @@ impl<'a> Report<'a> {
             for (head, cell) in heads.iter().zip(&cells[2..]) {
                 let stage = self.stages.iter().position(|stage| stage.title == *head);
                 if let Some(stage) = stage
-                    && *cell == YES
+                    && cell.starts_with(YES)
                     && !self.full[stage][position].fits
                 {
                     let blockers = self.full[stage][position].blockers.join("; ");
@@ -226,6 +237,15 @@ impl<'a> Report<'a> {
             !found.is_empty(),
             "docs/offload-report.md names no program that was tried"
         );
+    }
+}
+
+/// A number of paths; what is too long to read is rounded.
+fn number(paths: f64) -> String {
+    if paths < 1e6 {
+        format!("{paths}")
+    } else {
+        format!("{paths:.0e}")
     }
 }
 

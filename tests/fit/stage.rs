@@ -1,7 +1,13 @@
 //! The same programs, as they are and as the compiler leaves them.
 
+use std::collections::BTreeSet;
+
 use nfp_target::accept::Judgement;
 use nfp_target::profile::Profile;
+use nfp_target::target::Nfp;
+use offload_compiler::lower::{Allow, Options, Share, lower};
+use offload_compiler::target;
+use offload_compiler::verify::{Input, Prepared, Rules};
 use tests::nfpsim::{Decision, Program, Simulator, SimulatorError, judge, known_difference};
 use tests::real_programs::RealProgram;
 
@@ -13,13 +19,17 @@ pub(crate) struct Stage {
     pub(crate) title: &'static str,
     /// Each program afterwards.
     pub(crate) programs: Vec<Program>,
+    /// How much of each the card decides, where that is a part only.
+    shares: Vec<Option<Share>>,
 }
 
 /// What became of a program on a card.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
-    /// The driver loads and attaches it.
+    /// The driver loads and attaches it, and at least one path ends on the card.
     pub(crate) fits: bool,
+    /// How much the card decides, where that is a part only.
+    pub(crate) share: Option<Share>,
     /// All that keeps it from that, as we see it.
     pub(crate) blockers: Vec<String>,
     /// How our model differs from the driver, without a known reason.
@@ -33,10 +43,59 @@ impl Stage {
             let prepared = program.prepared.as_ref().ok()?;
             Some(Program::new(&program.name, &prepared.input()))
         });
+        let programs: Vec<Program> = programs.collect();
         Self {
             title: "as it is",
-            programs: programs.collect(),
+            shares: vec![None; programs.len()],
+            programs,
         }
+    }
+
+    /// Rewritten for the card, with what is allowed. What cannot be lowered stays as it is.
+    pub(crate) fn lowered(
+        title: &'static str,
+        programs: &[RealProgram],
+        card: &Nfp,
+        allow: &[Allow],
+    ) -> Self {
+        let options = Options {
+            allow: allow.iter().copied().collect::<BTreeSet<_>>(),
+            ..Options::default()
+        };
+        let programs = programs.iter().filter_map(|program| {
+            let prepared = program.prepared.as_ref().ok()?;
+            let input = as_the_driver_knows(prepared);
+            let original = target::Program {
+                input: &input,
+                frags: program.frags,
+            };
+            Some(match lower(&original, card, &options) {
+                Ok(lowered) => {
+                    let input = lowered.layout.input(&lowered.program);
+                    (Program::new(&program.name, &input), lowered.share)
+                }
+                Err(_) => (Program::new(&program.name, &input), None),
+            })
+        });
+        let (programs, shares) = programs.unzip();
+        Self {
+            title,
+            programs,
+            shares,
+        }
+    }
+}
+
+/// A program for the kernel of the simulator, Linux 6.12.
+fn as_the_driver_knows(prepared: &Prepared) -> Input<'_> {
+    let input = prepared.input();
+    Input {
+        rules: Rules {
+            known_lookups: false,
+            known_negations: false,
+            ..input.rules
+        },
+        ..input
     }
 }
 
@@ -50,14 +109,25 @@ pub(crate) fn ask(
         .iter()
         .flat_map(|stage| stage.programs.iter().cloned())
         .collect();
+    let shares: Vec<Option<Share>> = stages
+        .iter()
+        .flat_map(|stage| stage.shares.iter().copied())
+        .collect();
     let answers = simulator.ask(&all, profiles)?;
     let by_profile = profiles.iter().zip(answers).map(|(profile, answers)| {
-        let mut outcomes = all.iter().zip(answers).map(|(program, answer)| {
+        let given = all.iter().zip(&shares).zip(answers);
+        let mut outcomes = given.map(|((program, &share), answer)| {
             let judgement = judge(program, profile);
-            let blockers = blockers(judgement.as_ref());
+            let mut blockers = blockers(judgement.as_ref());
+            let differs = difference(&Decision::theirs(&answer), judgement.as_ref(), &blockers);
+            let decides = share.is_none_or(|share| share.decided > 0.0);
+            if !decides {
+                blockers.push("the card decides nothing".to_owned());
+            }
             Outcome {
-                fits: answer.loaded && answer.attached,
-                differs: difference(&Decision::theirs(&answer), judgement.as_ref(), &blockers),
+                fits: answer.loaded && answer.attached && decides,
+                share,
+                differs,
                 blockers,
             }
         });

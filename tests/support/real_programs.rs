@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use generic_fallback::load::Loader;
-use offload_compiler::object::Object;
+use offload_compiler::object::{MapContent, Object};
 use offload_compiler::verify::Prepared;
 
 use crate::kernel_answer::{self, KernelAnswer};
@@ -62,6 +62,10 @@ pub struct RealProgram {
     pub kernel: KernelAnswer,
     /// Linked, for verifier and compiler; why it cannot be.
     pub prepared: Result<Prepared, String>,
+    /// It takes packets in several buffers (`xdp.frags`).
+    pub frags: bool,
+    /// The first value of each map at the beginning, where the object gives one (`.data`, `.rodata`).
+    pub contents: Vec<Option<Vec<u8>>>,
 }
 
 /// All XDP programs but those for slots of devmaps and cpumaps, which no interface takes. Needs root.
@@ -84,6 +88,11 @@ fn of_object(source: Source, path: &Path) -> Vec<RealProgram> {
         return Vec::new();
     };
     let loader = Loader::for_trial(&object, file);
+    let contents = object.maps.iter().map(|map| match &map.content {
+        MapContent::Data(data) => Some(data.clone()),
+        _ => None,
+    });
+    let contents: Vec<Option<Vec<u8>>> = contents.collect();
     let attachable = object.programs.iter().enumerate();
     attachable
         .filter(|(_, program)| program.kind.is_attachable_xdp())
@@ -96,6 +105,8 @@ fn of_object(source: Source, path: &Path) -> Vec<RealProgram> {
                 Ok((_, Err(error))) => Err(error.to_string()),
                 Err(error) => Err(error.to_string()),
             },
+            frags: program.kind.frags(),
+            contents: contents.clone(),
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use tests::Random;
+use tests::packets::packet;
 
 use generic_fallback::load::{Binding, Loaded as OnKernel, Loader};
 use kernel::bpf::map::ANY;
@@ -10,7 +11,6 @@ use offload_compiler::interp::{Fixed, Limits, Loaded as Interpreted, Machine, Ma
 use offload_compiler::object::{Object, ProgramKind};
 
 use crate::compare::{Contents, contents, differing, same_contents};
-use crate::packets::packet;
 
 /// Runs of each program.
 const PACKETS: u64 = 1_000;
@@ -185,7 +185,7 @@ fn the_corpus_does_the_same_on_the_kernel_and_in_the_interpreter() {
     if !tests::require_root() {
         return;
     }
-    let (cpu, cpus) = crate::stay_on_one_cpu();
+    let (cpu, cpus) = tests::stay_on_one_cpu();
     let mut programs = 0;
     for name in tests::corpus_names() {
         if ASK_THE_KERNEL.iter().any(|(object, _)| *object == name) {

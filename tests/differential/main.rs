@@ -5,12 +5,10 @@
 
 mod compare;
 mod corpus;
-mod generate;
-mod packets;
 
 use compare::{Maps, Twins};
 use offload_compiler::isa::assemble;
-use tests::Random;
+use tests::{Random, packets, random_programs, stay_on_one_cpu};
 
 /// Programs of the random test: with the packets of each, and about 2 % refused, 200,000 pairs.
 const PROGRAMS: u64 = 4_100;
@@ -22,18 +20,6 @@ fn number(variable: &str, default: u64) -> u64 {
         .map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// Keeps this thread on one CPU, whose per-CPU values the programs then use; gives it and the number of
-/// possible CPUs.
-fn stay_on_one_cpu() -> (u32, u32) {
-    let cpu = rustix::thread::sched_getcpu();
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set).expect("one CPU that it runs on");
-    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").expect("sysfs");
-    let last = possible.trim().rsplit(['-', ',']).next().unwrap_or("0");
-    (cpu as u32, last.parse::<u32>().expect("a CPU number") + 1)
-}
-
 #[test]
 fn random_programs_do_the_same_on_the_kernel_and_in_the_interpreter() {
     if !tests::require_root() {
@@ -42,10 +28,10 @@ fn random_programs_do_the_same_on_the_kernel_and_in_the_interpreter() {
     let programs = number("DIFFERENTIAL_PROGRAMS", PROGRAMS);
     let first = number("DIFFERENTIAL_SEED", 1);
     let (cpu, cpus) = stay_on_one_cpu();
-    let mut maps = Maps::create(&generate::MAPS);
+    let mut maps = Maps::create(&random_programs::MAPS);
     let (mut pairs, mut refused) = (0, Vec::new());
     for seed in first..first + programs {
-        let source = generate::program(seed);
+        let source = random_programs::program(seed);
         let code = assemble(&source).unwrap_or_else(|error| panic!("{error}\n{source}"));
         maps.clear();
         let mut twins = match Twins::load(&code.encode(), &maps, cpu, cpus) {
@@ -55,8 +41,8 @@ fn random_programs_do_the_same_on_the_kernel_and_in_the_interpreter() {
                 continue;
             }
         };
-        let slot = generate::DEVICE_SLOT.to_ne_bytes();
-        twins.set(generate::DEVICES, &slot, &1u32.to_ne_bytes());
+        let slot = random_programs::DEVICE_SLOT.to_ne_bytes();
+        twins.set(random_programs::DEVICES, &slot, &1u32.to_ne_bytes());
         let mut random = Random::new(seed ^ 0x5eed);
         for _ in 0..PACKETS {
             let packet = packets::packet(&mut random);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nfp_target::isa::Word;
 use nfp_target::profile::{MapType, Profile};
 use offload_compiler::isa::{Code, Imm64, Insn, Instruction};
 use offload_compiler::verify::{Input, MapShape};
@@ -30,16 +31,16 @@ pub struct Program {
     pub code: Vec<Insn>,
 }
 
+/// The maps that the code of an input names, by their index there; [`Program::new`] numbers them in this order.
+pub fn used_maps(input: &Input<'_>) -> Vec<u32> {
+    let named = input.map_at.values().map(|reference| reference.map);
+    named.collect::<BTreeSet<u32>>().into_iter().collect()
+}
+
 impl Program {
     /// The program of an input, with the maps that its code names. What its BTF tells is left behind.
     pub fn new(id: &str, input: &Input<'_>) -> Self {
-        let used: Vec<u32> = input
-            .map_at
-            .values()
-            .map(|reference| reference.map)
-            .collect::<BTreeSet<u32>>()
-            .into_iter()
-            .collect();
+        let used = used_maps(input);
         let code = input.code.iter().map(|(slot, &instruction)| {
             let Instruction::LoadImm64 { dst, .. } = instruction else {
                 return instruction;
@@ -80,6 +81,8 @@ pub struct Answer {
     pub attached: bool,
     /// Loading it crashed the kernel; nothing else is known.
     pub crashed: bool,
+    /// Of a loaded program, its translation as dumped, before relocation; only where it was asked for.
+    pub words: Vec<Word>,
 }
 
 /// A kernel with the driver, built.
@@ -120,9 +123,9 @@ pub enum SimulatorError {
     },
 }
 
-/// A machine boots in some seconds and loads a program in some milliseconds, on a busy host in more.
-const BOOT: Duration = Duration::from_mins(2);
-const PROGRAM: Duration = Duration::from_millis(100);
+/// A machine boots in some seconds and loads a program in some milliseconds; on a busy host it takes many times that.
+const BOOT: Duration = Duration::from_mins(6);
+const PROGRAM: Duration = Duration::from_millis(500);
 
 /// `no_timer_check`: on a busy host the machine's timer comes so late that the kernel takes it for broken.
 const COMMAND_LINE: &str = "console=ttyS0 quiet oops=panic panic=-1 mitigations=off no_timer_check";
@@ -159,6 +162,29 @@ impl Simulator {
         programs: &[Program],
         profiles: &[Profile],
     ) -> Result<Vec<Vec<Answer>>, SimulatorError> {
+        self.ask_all(programs, profiles, Answers::Decisions)
+    }
+
+    /// The same, with the words of each program that was loaded.
+    ///
+    /// # Errors
+    /// As [`Simulator::ask`].
+    pub fn translate(
+        &self,
+        programs: &[Program],
+        profile: &Profile,
+    ) -> Result<Vec<Answer>, SimulatorError> {
+        let profiles = std::slice::from_ref(profile);
+        let answers = self.ask_all(programs, profiles, Answers::Words)?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    fn ask_all(
+        &self,
+        programs: &[Program],
+        profiles: &[Profile],
+        wanted: Answers,
+    ) -> Result<Vec<Vec<Answer>>, SimulatorError> {
         let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
         let share = profiles.len().div_ceil(at_a_time).max(1);
         let shares = std::thread::scope(|scope| {
@@ -166,7 +192,7 @@ impl Simulator {
                 .chunks(share)
                 .map(|profiles| {
                     scope.spawn(|| {
-                        let ask = |profile| self.ask_profile(programs, profile);
+                        let ask = |profile| self.ask_profile(programs, profile, wanted);
                         profiles.iter().map(ask).collect::<Result<Vec<_>, _>>()
                     })
                 })
@@ -184,6 +210,7 @@ impl Simulator {
         &self,
         programs: &[Program],
         profile: &Profile,
+        wanted: Answers,
     ) -> Result<Vec<Answer>, SimulatorError> {
         let mut answers = Vec::with_capacity(programs.len());
         while answers.len() < programs.len() {
@@ -195,7 +222,7 @@ impl Simulator {
                 fs::write(&path, text).map_err(at(&path))
             };
             write("list", list(rest))?;
-            write("run.sh", script(profile))?;
+            write("run.sh", script(profile, wanted))?;
             Machine::boot(&self.folder, folder)?.wait(BOOT + PROGRAM * rest.len() as u32)?;
             let out = fs::read(folder.join("out")).unwrap_or_default();
             let new = read_answers(&out, rest).map_err(|near| SimulatorError::Record {
@@ -237,10 +264,22 @@ fn list(programs: &[Program]) -> String {
     text
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Answers {
+    Decisions,
+    /// The translations too.
+    Words,
+}
+
 /// What the machine runs.
-fn script(profile: &Profile) -> String {
+fn script(profile: &Profile, wanted: Answers) -> String {
+    let option = match wanted {
+        Answers::Decisions => "",
+        Answers::Words => "-w ",
+    };
     format!(
-        "insmod /m/nfpsim.ko {} && loader /w/list /w/out\n",
+        "insmod /m/nfpsim.ko {} && loader {option}/w/list /w/out\n",
         parameters(profile)
     )
 }
@@ -403,25 +442,38 @@ fn read_answers(mut bytes: &[u8], programs: &[Program]) -> Result<Vec<Answer>, S
                 let length = length.parse::<usize>().ok()?;
                 let value = bytes.get(..length)?;
                 bytes = bytes.get(length + 1..)?;
-                Some((key.to_owned(), String::from_utf8_lossy(value).into_owned()))
+                Some((key.to_owned(), value.to_vec()))
             });
             let (key, value) = field.ok_or_else(|| format!("{} {head}", program.id))?;
             fields.insert(key, value);
         }
-        let is_zero = |key: &str| fields.get(key).is_some_and(|value| value == "0");
-        let map = fields
-            .get("map")
-            .and_then(|map| map.split_once(' ')?.1.parse().ok());
+        let text = |key: &str| {
+            let value = fields.get(key).map(Vec::as_slice).unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        let map = text("map")
+            .split_once(' ')
+            .and_then(|(_, map)| map.parse().ok());
+        let words = words(fields.get("words").map(Vec::as_slice).unwrap_or_default())
+            .ok_or_else(|| format!("{}: its words", program.id))?;
         answers.push(Answer {
             map,
-            loaded: is_zero("load"),
-            attached: is_zero("attach"),
+            loaded: text("load") == "0",
+            attached: text("attach") == "0",
             crashed: false,
-            log: fields.remove("log").unwrap_or_default(),
-            kernel: fields.remove("kmsg").unwrap_or_default(),
+            log: text("log"),
+            kernel: text("kmsg"),
+            words,
         });
     }
     Ok(answers)
+}
+
+/// The words of a dump; none where one of them cannot be.
+fn words(bytes: &[u8]) -> Option<Vec<Word>> {
+    let (words, _) = bytes.as_chunks::<8>();
+    let word = |word: &[u8; 8]| Word::from_bits(u64::from_le_bytes(*word)).ok();
+    words.iter().map(word).collect()
 }
 
 fn line(bytes: &mut &[u8]) -> Result<String, String> {

@@ -52,9 +52,8 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
         let shape = &program.maps[group.map as usize].shape;
         let (key_size, value_size) = (shape.key_size, shape.value_size);
         let mut ahead = frame;
-        let value = *values
-            .entry(group.map)
-            .or_insert_with(|| ahead.take(value_size));
+        let value = values.get(&group.map).copied();
+        let value = value.unwrap_or_else(|| ahead.take(value_size));
         let key = keys.get(&group.site).copied();
         let key = key.unwrap_or_else(|| ahead.take(key_size));
         if ahead.bottom < -STACK
@@ -68,7 +67,9 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
             };
             copies.insert(group.site, copy);
         }
+        // Only now: a place that is remembered for a group that is left out would be given to another, too.
         frame = ahead;
+        values.insert(group.map, value);
         keys.insert(group.site, key);
         changes.push((group, key, value));
     }

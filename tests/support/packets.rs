@@ -1,10 +1,10 @@
 //! Packets: real ones of every common kind, and short ones.
 
+use crate::Random;
 use etherparse::PacketBuilder;
-use tests::Random;
 
 /// A packet of at least an Ethernet header.
-pub(crate) fn packet(random: &mut Random) -> Vec<u8> {
+pub fn packet(random: &mut Random) -> Vec<u8> {
     if random.one_in(12) {
         let length = random.range(14..=63) as usize;
         return random.bytes(length);

@@ -1,11 +1,11 @@
 //! Random programs that the kernel's verifier accepts, in its own assembly.
 //!
-//! r6 is the context, r7 and r8 the packet's ends, of which the first [`Generator::bound`] bytes are
+//! r6 is the context, r7 and r8 the packet's ends, of which the first `Generator` bytes are
 //! checked. r0 to r5 and r9 are numbers at every statement's start, and so are the 8 slots at fp-8 to
 //! fp-64. At the end all of them go into map 0, so that a difference anywhere shows.
 
+use crate::Random;
 use std::fmt::Write as _;
-use tests::Random;
 
 use offload_compiler::interp::{MapKind, MapSpec};
 
@@ -29,7 +29,7 @@ const fn map(
 const NO_PREALLOC: u32 = 1;
 
 /// The maps of every generated program, by number.
-pub(crate) const MAPS: [MapSpec; 7] = [
+pub const MAPS: [MapSpec; 7] = [
     map(MapKind::Array, 4, 128, 1, 0),
     map(MapKind::Array, 4, 16, 4, 0),
     map(MapKind::Hash, 4, 8, 8, 0),
@@ -43,9 +43,9 @@ const HASH: usize = 2;
 const TRIE: usize = 4;
 const QUEUE: usize = 5;
 /// The devmap, in which [`DEVICE_SLOT`] leads to `lo`.
-pub(crate) const DEVICES: usize = 6;
+pub const DEVICES: usize = 6;
 /// The one element of the devmap that is set.
-pub(crate) const DEVICE_SLOT: u32 = 1;
+pub const DEVICE_SLOT: u32 = 1;
 
 const SCALARS: [u8; 7] = [0, 1, 2, 3, 4, 5, 9];
 const SLOTS: i64 = 8;
@@ -53,7 +53,7 @@ const SLOTS: i64 = 8;
 const KEY: i64 = -72;
 
 /// A random program.
-pub(crate) fn program(seed: u64) -> String {
+pub fn program(seed: u64) -> String {
     let mut generator = Generator {
         random: Random::new(seed),
         out: String::new(),

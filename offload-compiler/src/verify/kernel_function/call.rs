@@ -131,10 +131,14 @@ impl Walk<'_> {
             );
         }
         if call.signature.row.effect == Effect::DeviceBound {
+            // Not a fault of the program: its loader binds it, and then the device's driver says.
             return refuse(
-                Code::HelperUnknown,
-                format!("{} is for programs that are bound to a device", call.name),
-                "load the program for one interface (BPF_F_XDP_DEV_BOUND_ONLY)",
+                Code::Unsupported,
+                format!(
+                    "whether there is {} depends on the driver of the device that the program is bound to",
+                    call.name
+                ),
+                "load the program for one interface (BPF_F_XDP_DEV_BOUND_ONLY), as `xdp-offload attach` does",
             );
         }
         if state.lock.is_some() {

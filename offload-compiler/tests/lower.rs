@@ -1,8 +1,8 @@
 //! What each pass makes of small programs: `tests/lower/NAME.txt` holds programs and what becomes of them on a target
 //! that takes as little as possible. `BLESS=1` writes the second halves.
 //!
-//! A case is a heading `== TITLE`, `optimise` or nothing, maps (`map KIND KEY VALUE ENTRIES [CONSTANT as hex]`), the program,
-//! `->`, and what became of it: the rewrites and the program.
+//! A case is a heading `== TITLE`, `optimise` or nothing, settings (`allow NAME,..`, `lacks HELPER`, `ifindex NUMBER`, `mtu BYTES`), maps
+//! (`map KIND KEY VALUE ENTRIES [CONSTANT as hex]`), the program, `->`, and what became of it: the rewrites and the program.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -143,18 +143,24 @@ fn lowered(source: &str) -> String {
         let mut lines = source.lines();
         lines.find_map(move |line| line.strip_prefix(start))
     };
-    let allow = after("allow ").map(|name| name.parse().unwrap());
+    let allow = after("allow ")
+        .into_iter()
+        .flat_map(|names| names.split(','));
     let target = Strict {
         lacks: after("lacks ").map(|number| number.parse().unwrap()),
     };
     let options = Options {
         optimise,
-        allow: allow.into_iter().collect(),
-        ..Options::default()
+        allow: allow.map(|name| name.parse().unwrap()).collect(),
+        ifindex: after("ifindex ").map(|number| number.parse().unwrap()),
+        mtu: after("mtu ").map(|number| number.parse().unwrap()),
     };
     let (maps, text): (Vec<&str>, Vec<&str>) = source
         .lines()
-        .filter(|line| !line.starts_with("allow ") && !line.starts_with("lacks "))
+        .filter(|line| {
+            let settings = ["allow ", "lacks ", "ifindex ", "mtu "];
+            !settings.iter().any(|setting| line.starts_with(setting))
+        })
         .partition(|line| line.starts_with("map "));
     let maps: Vec<MapShape> = maps
         .iter()

@@ -43,7 +43,7 @@ fn options() -> [Options; 5] {
     let options = |optimise, allowed| Options {
         optimise,
         allow: allow.into_iter().take(allowed).collect(),
-        ifindex: None,
+        ..Options::default()
     };
     [
         options(false, 0),

@@ -170,8 +170,12 @@ impl<'a> Report<'a> {
                  Each program was loaded natively on Linux {release}, and given to the NFP driver of Linux {} in\n\
                  hw-matrix/lab/nfpsim. Made by `BLESS=1 cargo test -p tests --test fit`.\n\n\
                  *As it is*: as compiled; *pure*: lowered, meaning kept on every packet; *allowed*: lowered with\n\
-                 `--allow counters,globals,stores`; *split*: with `lru,split` too. Lowered for the card `full`. Where the\n\
-                 card decides a part only, how many of the program's paths; one that decides none does not count.\n\n",
+                 `--allow counters,globals,stores`; *all*: with all names that can be allowed. Lowered for the card `full` and an\n\
+                 interface whose index and MTU are known.\n\n\
+                 What counts: the driver loads and attaches what was made of the program. Where that is the whole program, the card\n\
+                 decides every packet. Where it is a part (`split`), a path is decided if it ends in `XDP_DROP`, `XDP_TX` or\n\
+                 `XDP_ABORTED` on the card. One that ends in `XDP_PASS` is not counted as decided: the original program on the host\n\
+                 sees that packet again. A part that decides no path does not count.\n\n",
                 self.driver
             );
             fs::write(path(), head + &text).expect("docs can be written");

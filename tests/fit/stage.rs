@@ -13,6 +13,9 @@ use tests::real_programs::RealProgram;
 
 use crate::blocker::{KERNEL_FUNCTION, blockers};
 
+/// The index of the interface that programs are lowered for; any will do.
+const IFINDEX: u32 = 2;
+
 /// What was done to the programs.
 pub(crate) struct Stage {
     /// The head of a column.
@@ -59,6 +62,8 @@ impl Stage {
         allow: &[Allow],
     ) -> Self {
         let options = Options {
+            ifindex: Some(IFINDEX),
+            mtu: Some(card.mtu),
             allow: allow.iter().copied().collect::<BTreeSet<_>>(),
             ..Options::default()
         };
@@ -96,6 +101,25 @@ fn as_the_driver_knows(prepared: &Prepared) -> Input<'_> {
             ..input.rules
         },
         ..input
+    }
+}
+
+/// Prints what our model of the driver takes, and why not the rest.
+pub(crate) fn ask_the_model(stages: &[Stage], profile: &Profile) {
+    for stage in stages {
+        let mut fitting = 0;
+        for (program, share) in stage.programs.iter().zip(&stage.shares) {
+            let judgement = judge(program, profile);
+            let taken = judgement.as_ref().is_some_and(Judgement::is_accepted);
+            let decides = share.is_none_or(|share| share.decided > 0.0);
+            if taken && decides {
+                fitting += 1;
+            } else {
+                let blockers = blockers(judgement.as_ref()).join("; ");
+                println!("{}: {}: {blockers}", stage.title, program.id);
+            }
+        }
+        println!("{}: {fitting} of {}", stage.title, stage.programs.len());
     }
 }
 

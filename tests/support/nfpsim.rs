@@ -31,6 +31,9 @@ pub struct Program {
     pub code: Vec<Insn>,
 }
 
+/// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`
+const PERF_EVENT_ARRAY: u32 = 4;
+
 /// The maps that the code of an input names, by their index there; [`Program::new`] numbers them in this order.
 pub fn used_maps(input: &Input<'_>) -> Vec<u32> {
     let named = input.map_at.values().map(|reference| reference.map);
@@ -60,7 +63,14 @@ impl Program {
             code: Code::from_instructions(code).encode(),
             maps: used
                 .iter()
-                .map(|&map| input.maps[map as usize].clone())
+                .map(|&map| {
+                    let mut map = input.maps[map as usize].clone();
+                    // As loaders do: an event array without a size has an entry for each processor.
+                    if map.kind == PERF_EVENT_ARRAY && map.max_entries == 0 {
+                        map.max_entries = 1;
+                    }
+                    map
+                })
                 .collect(),
         }
     }

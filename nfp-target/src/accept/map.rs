@@ -66,7 +66,9 @@ fn has_sizes(map: &MapShape) -> bool {
         PERF_EVENT_ARRAY => map.value_size == 4,
         _ => map.value_size != 0,
     };
-    key && value && map.max_entries != 0
+    // Who loads it fills in the number of processors.
+    let entries = map.max_entries != 0 || map.kind == PERF_EVENT_ARRAY;
+    key && value && entries
 }
 
 fn one(map: &MapShape, card: &Maps, count: u32, elements: u32) -> Option<Reason> {

@@ -27,7 +27,7 @@ pub use facts::{Content, Fact, Facts};
 pub use forms::{Doubt, Forms};
 pub use liveness::{Liveness, Registers, end_uses, step_effect};
 pub use pages::{page, title};
-pub use passes::PASSES;
+pub use passes::{LAST_PASSES, PASSES};
 pub use program::{
     Block, BlockId, End, Function, FunctionId, Layout, Map, MapChange, Op, Position, Program,
     ProgramError, Step,

@@ -16,21 +16,28 @@ const PAGES: &[(&str, &str)] = pages![
     "counter-word",
     "counters",
     "dead-branches",
+    "dropped-events",
     "elements",
     "global-variables",
     "globals",
     "inline",
     "interface-index",
+    "interface-mtu",
     "isa-v4",
     "known-numbers",
     "lru",
+    "lru-hash",
     "narrow",
+    "no-metadata",
+    "packet-dynptrs",
     "pointer-kinds",
     "pure-helpers",
     "read-only-data",
     "redirect",
+    "redirect-to-sender",
     "safe-forms",
     "same-blocks",
+    "same-verdict",
     "shared-counters",
     "shift-amounts",
     "split",
@@ -40,6 +47,7 @@ const PAGES: &[(&str, &str)] = pages![
     "stores",
     "target-errors",
     "trace",
+    "unknown-statistics",
     "unused-results",
     "value-store",
 ];
@@ -58,12 +66,12 @@ pub fn title(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Allow, PASSES};
+    use super::super::{Allow, LAST_PASSES, PASSES};
     use super::{PAGES, page, title};
 
     #[test]
     fn each_pass_and_each_name_that_can_be_allowed_has_a_page() {
-        let passes = PASSES.iter().map(|pass| pass.name);
+        let passes = PASSES.iter().chain(LAST_PASSES).map(|pass| pass.name);
         for name in passes.chain(Allow::ALL.map(Allow::name)) {
             assert!(page(name).is_some(), "docs/rewrites/{name}.md");
         }

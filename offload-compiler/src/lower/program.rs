@@ -322,6 +322,14 @@ impl Program {
             .sum()
     }
 
+    /// Whether the code names a map, by its index in `maps`.
+    pub fn names_map(&self, map: u32) -> bool {
+        self.block_ids().into_iter().any(|block| {
+            let mut steps = self[block].steps.iter();
+            steps.any(|step| matches!(step.op, Op::LoadMap { map: other, .. } if other == map))
+        })
+    }
+
     /// The function that a block is in.
     pub fn function_of(&self, block: BlockId) -> Option<FunctionId> {
         self.functions

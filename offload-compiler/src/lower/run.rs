@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use super::facts::Facts;
 use super::forms::{Doubt, Forms};
-use super::passes::PASSES;
+use super::passes::{LAST_PASSES, PASSES};
 use super::program::{Layout, Position, Program, ProgramError, Step};
 use super::rewrite::{self, Allow, Rewrite};
 use super::split::{Share, split};
-use crate::target::{self, Target};
+use crate::target::{self, Availability, Need, Target};
 use crate::verify::{Finding, Input, Rules, Verdict};
 
 /// Rounds over all passes: each may enable another, a few times.
@@ -30,6 +30,8 @@ pub struct Options {
     pub allow: BTreeSet<Allow>,
     /// The interface that the program is bound to: `ingress_ifindex` is always this.
     pub ifindex: Option<u32>,
+    /// The MTU of that interface, in bytes, as `bpf_check_mtu` gives it.
+    pub mtu: Option<u32>,
 }
 
 /// A pass: one kind of rewrite.
@@ -74,6 +76,11 @@ impl Context<'_> {
         }
         self.room -= slots;
         true
+    }
+
+    /// Whether the target has maps of a kind (`enum bpf_map_type`).
+    pub fn has_map(&self, kind: u32) -> bool {
+        self.target.has(Need::Map { kind, map: 0 }) == Availability::Yes
     }
 
     /// What the target would run wrongly of the program as it was when the pass began.
@@ -226,7 +233,7 @@ pub fn lower(
         rewrites: Vec::new(),
         undone: Vec::new(),
     };
-    work.rounds();
+    work.rounds(PASSES);
     let check = |program: &Program, layout: &Layout| {
         target.check(&target::Program {
             input: &layout.input(program),
@@ -234,11 +241,15 @@ pub fn lower(
         })
     };
     let mut verdict = check(&work.state.program, &work.state.layout);
+    if !verdict.is_accepted() && work.rounds(LAST_PASSES) {
+        work.rounds(PASSES);
+        verdict = check(&work.state.program, &work.state.layout);
+    }
     let mut share = None;
     if options.allow.contains(&Allow::Split) && !verdict.is_accepted() {
         share = work.split(&check);
         if share.is_some() {
-            work.rounds();
+            work.rounds(PASSES);
             verdict = check(&work.state.program, &work.state.layout);
         }
     }
@@ -314,11 +325,12 @@ enum Outcome {
 }
 
 impl Work<'_> {
-    /// Runs the passes that are wanted until none finds anything more.
-    fn rounds(&mut self) {
+    /// Runs the passes that are wanted until none finds anything more. Whether one found something.
+    fn rounds(&mut self, passes: &[Pass]) -> bool {
+        let first = self.rewrites.len();
         for _ in 0..ROUNDS {
             let before = self.rewrites.len();
-            for pass in PASSES {
+            for pass in passes {
                 if pass
                     .allow
                     .is_none_or(|allow| self.options.allow.contains(&allow))
@@ -328,9 +340,10 @@ impl Work<'_> {
                 }
             }
             if self.rewrites.len() == before {
-                return;
+                break;
             }
         }
+        self.rewrites.len() > first
     }
 
     /// Leaves to the host what the target does not take.

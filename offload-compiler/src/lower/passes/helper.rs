@@ -23,6 +23,7 @@ pub(super) const PASS: Pass = Pass {
 /// Bytes that are copied or summed at most.
 const MOST: u64 = 128;
 const EINVAL: i32 = -22;
+const EFAULT: i32 = -14;
 /// Highest offset that `bpf_xdp_load_bytes` takes.
 const FAR: u64 = 0xffff;
 
@@ -150,23 +151,26 @@ fn checksum(context: &Context<'_>, at: Position, step: &Step) -> Option<Vec<Step
 /// `bpf_xdp_load_bytes(ctx, offset, buffer, length)` and its opposite: a comparison with the packet's end, and a copy.
 fn transfer(program: &mut Program, context: &mut Context<'_>, at: Position, load: bool) {
     let plan = || {
-        let length = size(context, at, Reg::R4)?;
-        let offset = context.facts.register(at, Reg::R2).range();
-        // A far offset would be another error, and the verifier follows none.
-        let far = offset.u64.1.checked_add(length)? > FAR / 2;
-        let unit = unit(context, at, Reg::R3)?;
-        (length > 0 && !far).then_some((length, unit))
+        let length = size(context, at, Reg::R4).filter(|&length| length > 0)?;
+        Some((length, unit(context, at, Reg::R3)?))
     };
     let Some((length, unit)) = plan() else {
         return;
     };
-    if !context.permits(2 * length as usize + 12) {
+    // The verifier follows no farther offset; the helper has another error for it.
+    let offset = context.facts.register(at, Reg::R2).range();
+    let near = (offset.u64.1.checked_add(length)).is_some_and(|reach| reach <= FAR / 2);
+    if !context.permits(2 * length as usize + 16) {
         return;
     }
     let step = program[at.block].steps[at.index];
     let rest = program.split(at.block, at.index);
     program[rest].steps.remove(0);
     let mut check = Row::new(step.origin);
+    if !near {
+        check.copy32(Reg::R2, Reg::R2);
+    }
+    let until_far = check.steps.len();
     check
         .load(Size::B32, Reg::R5, Reg::R1, 4)
         .load(Size::B32, Reg::R1, Reg::R1, 0)
@@ -196,19 +200,39 @@ fn transfer(program: &mut Program, context: &mut Context<'_>, at: Position, load
     let mut after = check.steps.clone();
     after.extend(&copy.steps);
     context.note(program, step.origin, &[step], &after);
+    let bounds = check.steps.split_off(until_far);
     program[at.block].steps.extend(check.steps);
-    let copy = program.add_block(at.block, block(copy.steps, rest, step));
+    let inside = program.add_block(at.block, block(bounds, rest, step));
+    let copy = program.add_block(inside, block(copy.steps, rest, step));
     let fail = program.add_block(copy, block(fail.steps, rest, step));
-    program[at.block].end = End::Branch {
-        condition: Condition {
-            width: Width::W64,
-            op: CmpOp::Gt,
-            dst: Reg::R0,
-            src: Operand::Reg(Reg::R5),
-        },
+    let greater = |dst, src| Condition {
+        width: Width::W64,
+        op: CmpOp::Gt,
+        dst,
+        src,
+    };
+    program[inside].end = End::Branch {
+        condition: greater(Reg::R0, Operand::Reg(Reg::R5)),
         taken: fail,
         next: copy,
     };
+    program[at.block].end = End::Jump(inside);
+    if !near {
+        let mut far = Row::new(step.origin);
+        far.copy(Reg::R0, EFAULT);
+        let far = program.add_block(fail, block(far.steps, rest, step));
+        // Between the two, it is only longer than a packet on a card can be.
+        program[far].end = End::Branch {
+            condition: greater(Reg::R2, Operand::Imm(FAR as i32)),
+            taken: rest,
+            next: fail,
+        };
+        program[at.block].end = End::Branch {
+            condition: greater(Reg::R2, Operand::Imm((FAR - length) as i32)),
+            taken: far,
+            next: inside,
+        };
+    }
     program[at.block].end_origin = step.origin;
 }
 

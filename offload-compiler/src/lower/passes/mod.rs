@@ -11,18 +11,27 @@ mod counter_word;
 mod data_map;
 mod dead;
 mod doubt;
+mod dynptr;
+mod event;
+mod flow;
 mod helper;
 mod inline;
 mod known;
 mod lookup_site;
+mod lru;
 mod map_flags;
+mod metadata;
+mod mtu;
 mod narrow;
 mod pointer_kinds;
+mod redirect;
 mod row;
 mod safe_form;
 mod same_blocks;
+mod same_verdict;
 mod shared;
 mod shift;
+mod statistics;
 mod store_immediate;
 mod unused;
 mod value_store;
@@ -37,9 +46,14 @@ use super::run::{Context, Pass};
 pub const PASSES: &[Pass] = &[
     dead::PASS,
     constant::PASS,
+    metadata::PASS,
+    redirect::PASS,
     context_field::PASS,
+    event::PASS,
+    statistics::PASS,
     unused::PASS,
     map_flags::PASS,
+    lru::PASS,
     inline::PASS,
     pointer_kinds::PASS,
     data_map::READ_ONLY,
@@ -48,7 +62,9 @@ pub const PASSES: &[Pass] = &[
     counter_word::PASS,
     shared::PASS,
     value_store::PASS,
+    dynptr::PASS,
     helper::PASS,
+    mtu::PASS,
     argument::PASS,
     version_4::PASS,
     shift::PASS,
@@ -62,6 +78,9 @@ pub const PASSES: &[Pass] = &[
     store_immediate::PASS,
     doubt::PASS,
 ];
+
+/// Passes that run where a program is refused after all the others: they look at less of a packet than the program did.
+pub const LAST_PASSES: &[Pass] = &[same_verdict::PASS];
 
 /// Replaces steps by rows of steps: `with` says by what, or leaves the step.
 fn replace_steps(

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::lower::accesses::{How, accesses};
 use crate::lower::facts::Facts;
-use crate::lower::program::{MapChange, Op, Program};
+use crate::lower::program::{MapChange, Program};
 use crate::lower::rewrite::Allow;
 use crate::lower::run::{Context, Pass};
 
@@ -31,7 +31,7 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
             PERCPU_HASH => HASH,
             _ => continue,
         };
-        if private.contains(&index) || !named(program, index) || !context.permits(0) {
+        if private.contains(&index) || !program.names_map(index) || !context.permits(0) {
             continue;
         }
         let name = |kind| crate::target::map_kind_name(kind).unwrap_or("?");
@@ -46,14 +46,6 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
         });
         map.shape.kind = kind;
     }
-}
-
-/// Whether the code names a map.
-fn named(program: &Program, map: u32) -> bool {
-    program.block_ids().into_iter().any(|block| {
-        let mut steps = program[block].steps.iter();
-        steps.any(|step| matches!(step.op, Op::LoadMap { map: other, .. } if other == map))
-    })
 }
 
 /// The maps in whose values something is kept that is more than a sum: what is stored there, or read where something is

@@ -75,7 +75,7 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
                     .push(Instruction::Call(Callee::Helper(STORE_BYTES)));
                 replace(program, context, at, row);
             }
-            Use::Part { length, near } => part(program, context, at, length, near),
+            Use::Part { most, near } => part(program, context, at, most, near),
         }
     }
 }
@@ -93,8 +93,8 @@ fn replace(program: &mut Program, context: &mut Context<'_>, at: Position, row: 
 enum Use {
     /// Makes it, to the packet.
     Made,
-    /// Gives the address of so many bytes; `near`: the verifier knows that they are not too far.
-    Part { length: u64, near: bool },
+    /// Gives the address of so many bytes at most; `near`: the verifier knows that they are not too far.
+    Part { most: u64, near: bool },
     /// Copies from it.
     Read,
     /// Copies to it.
@@ -133,11 +133,12 @@ fn uses(program: &Program, facts: &Facts) -> Option<Vec<(Position, Use)>> {
             let (dynptr, what) = match name {
                 "bpf_dynptr_from_xdp" => (number(Reg::R2)? == 0).then_some((Reg::R3, Use::Made))?,
                 "bpf_dynptr_slice" | "bpf_dynptr_slice_rdwr" => {
-                    let length = number(Reg::R4)?;
+                    // Known on each path to here, if not the same on all.
+                    let (least, most) = facts.register(at, Reg::R4).range().u64;
                     let reach = facts.register(at, Reg::R2).range().u64.1;
-                    let near = (reach.checked_add(length)).is_some_and(|reach| reach <= FAR / 2);
-                    let part = Use::Part { length, near };
-                    (1..=MOST).contains(&length).then_some((Reg::R1, part))?
+                    let near = (reach.checked_add(most)).is_some_and(|reach| reach <= FAR / 2);
+                    let part = Use::Part { most, near };
+                    (least > 0 && most <= MOST).then_some((Reg::R1, part))?
                 }
                 "bpf_dynptr_read" if number(Reg::R5)? == 0 => (Reg::R3, Use::Read),
                 "bpf_dynptr_write" if number(Reg::R5)? == 0 => (Reg::R1, Use::Written),
@@ -248,7 +249,7 @@ fn are_of_the_packet_as_it_is(
 }
 
 /// `bpf_dynptr_slice(dynptr, offset, buffer, length)`: an address in the packet, or null where it is too short.
-fn part(program: &mut Program, context: &mut Context<'_>, at: Position, length: u64, near: bool) {
+fn part(program: &mut Program, context: &mut Context<'_>, at: Position, most: u64, near: bool) {
     let step = program[at.block].steps[at.index];
     let rest = program.split(at.block, at.index);
     program[rest].steps.remove(0);
@@ -269,7 +270,7 @@ fn part(program: &mut Program, context: &mut Context<'_>, at: Position, length: 
         .load(Size::B32, Reg::R0, Reg::R1, 0)
         .op(AluOp::Add, Reg::R0, Reg::R2)
         .copy(Reg::R1, Reg::R0)
-        .op(AluOp::Add, Reg::R1, length as i32);
+        .op(AluOp::Add, Reg::R1, Reg::R4);
     let mut null = row();
     null.copy(Reg::R0, 0);
     let mut after = first.steps.clone();
@@ -298,7 +299,7 @@ fn part(program: &mut Program, context: &mut Context<'_>, at: Position, length: 
     program[at.block].end = if near {
         End::Jump(bounds)
     } else {
-        greater(Reg::R2, Operand::Imm((FAR - length) as i32), null, bounds)
+        greater(Reg::R2, Operand::Imm((FAR - most) as i32), null, bounds)
     };
     program[at.block].end_origin = step.origin;
 }

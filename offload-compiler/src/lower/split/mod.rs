@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::facts::Facts;
 use super::passes::load_number;
-use super::program::{BlockId, End, FunctionId, Layout, Op, Position, Program, Step};
+use super::program::{BlockId, End, Function, FunctionId, Layout, Op, Position, Program, Step};
 use super::run::{Effort, State};
 use crate::isa::Reg;
 use crate::verify::{Code, Severity, Verdict};
@@ -60,7 +60,7 @@ pub(super) fn split(
             facts,
         } = &state;
         let verdict = check(program, layout);
-        let refused = places(program, layout, &verdict);
+        let refused = places(program, facts, layout, &verdict);
         let found = cut_places(program, facts, &written, &refused);
         if found.is_empty() {
             let share = prove::prove(program, facts, &written)?;
@@ -95,13 +95,24 @@ pub(super) fn is_pass(verdict: Option<u64>) -> bool {
 }
 
 /// Where what a target refuses stands. A map is refused wherever it is named, a function wherever it is called, the
-/// program as a whole at its first instruction.
-fn places(program: &Program, layout: &Layout, verdict: &Verdict) -> HashSet<Position> {
+/// program as a whole at its first instruction; frames that are too deep, where nothing else is refused, at the calls that need
+/// the most.
+fn places(
+    program: &Program,
+    facts: &Facts,
+    layout: &Layout,
+    verdict: &Verdict,
+) -> HashSet<Position> {
     let mut maps = HashSet::new();
     let mut functions = HashSet::new();
     let mut found = HashSet::new();
+    let mut too_deep = false;
     for finding in &verdict.findings {
         if finding.severity != Severity::Error {
+            continue;
+        }
+        if finding.code == Code::OffloadStack && finding.insn == 0 {
+            too_deep = true;
             continue;
         }
         let position = layout.positions.get(finding.insn).copied().flatten();
@@ -128,6 +139,9 @@ fn places(program: &Program, layout: &Layout, verdict: &Verdict) -> HashSet<Posi
                 }
             },
         }
+    }
+    if too_deep && found.is_empty() && functions.is_empty() && maps.is_empty() {
+        found.extend(deepest_calls(program, facts));
     }
     // Callers of callers, eight frames at most.
     let mut before = usize::MAX;
@@ -157,6 +171,48 @@ fn places(program: &Program, layout: &Layout, verdict: &Verdict) -> HashSet<Posi
         }
     }
     found
+}
+
+/// The program's own calls whose frames need the most stack; its first instruction where it calls nothing.
+fn deepest_calls(program: &Program, facts: &Facts) -> Vec<Position> {
+    let mut needed = vec![0; program.functions.len()];
+    // Eight frames at most.
+    for _ in 0..8 {
+        for (index, function) in program.functions.iter().enumerate() {
+            let entry = function.blocks.first();
+            let own = entry.and_then(|entry| facts.stack.get(entry));
+            let below = calls(program, function).map(|(_, FunctionId(callee))| {
+                needed.get(callee as usize).copied().unwrap_or_default()
+            });
+            needed[index] = own.copied().unwrap_or(0) + below.max().unwrap_or(0);
+        }
+    }
+    let own = &program.functions[0];
+    let need = |FunctionId(callee): FunctionId| needed.get(callee as usize).copied();
+    let most = calls(program, own)
+        .filter_map(|(_, callee)| need(callee))
+        .max();
+    let deepest = calls(program, own).filter(|&(_, callee)| need(callee) == most);
+    let found: Vec<Position> = deepest.map(|(at, _)| at).collect();
+    if found.is_empty() {
+        let entry = own.blocks.iter().take(1);
+        return entry.map(|&block| Position { block, index: 0 }).collect();
+    }
+    found
+}
+
+/// The calls of subprograms in a function.
+fn calls<'a>(
+    program: &'a Program,
+    function: &'a Function,
+) -> impl Iterator<Item = (Position, FunctionId)> + 'a {
+    function.blocks.iter().flat_map(|&block| {
+        let steps = program[block].steps.iter().enumerate();
+        steps.filter_map(move |(index, step)| match step.op {
+            Op::Call(callee) => Some((Position { block, index }, callee)),
+            _ => None,
+        })
+    })
 }
 
 /// The first step of each block of the program itself that has to be cut; the index after the last stands for the end.

@@ -28,13 +28,9 @@ fn code(why: &Refusal) -> Code {
         Refusal::StackVariable => Code::OffloadStack,
         Refusal::ContextField { .. } => Code::OffloadContext,
         Refusal::MapWrite | Refusal::AtomicPlace => Code::OffloadMapAccess,
-        Refusal::MapUnknown
-        | Refusal::ArgumentPlace
-        | Refusal::Arguments
-        | Refusal::Flags
-        | Refusal::EventForm
-        | Refusal::AdjustVariable
-        | Refusal::AdjustFar { .. } => Code::OffloadHelperArgument,
+        Refusal::MapUnknown | Refusal::ArgumentPlace | Refusal::Arguments | Refusal::EventForm => {
+            Code::OffloadHelperArgument
+        }
         Refusal::TooLong | Refusal::CodeStore { .. } | Refusal::Registers => Code::OffloadCodeSize,
         _ => Code::OffloadInstruction,
     }

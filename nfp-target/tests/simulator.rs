@@ -401,7 +401,7 @@ fn what_cannot_run_is_told_by_word() {
         ("br[.2048]", "word 0: budget of 1000 words used up"),
         (
             "immed[gprA_1, 0x9, <<16]\nalu[--, gprA_1, OR, 0x0]\nmem[read32_swap, $xfer_0, gprA_1, 0x0, 1], ctx_swap[sig1]",
-            "word 2: read of 4 bytes at -12255360 of the packet, which has 60",
+            "word 2: read of 4 bytes at -12255352 of the packet, which has 60",
         ),
         (
             "nop\nmem[read32_swap, $xfer_0, gprB_1, <<8, gprA_0, 1], ctx_swap[sig1]",

@@ -26,22 +26,12 @@ fn assembled(source: &str) -> Unlinked {
     Unlinked::new(assemble(source).unwrap(), Vec::new()).unwrap()
 }
 
-fn is_limit(why: &Refusal) -> bool {
-    matches!(
-        why,
-        Refusal::Flags
-            | Refusal::AdjustVariable
-            | Refusal::AdjustFar { .. }
-            | Refusal::StackVariable
-    )
-}
-
 #[test]
 fn what_the_driver_accepts_is_translated_into_fewer_words() {
     let profile = Profile::default();
     let programs = accepted();
     let lengths = golden_text("lengths.tsv.xz");
-    let (mut translated, mut refused, mut sum, mut named) = (0, 0, 0.0, 0);
+    let (mut translated, mut refused, mut sum, mut named) = (0, Vec::new(), 0.0, 0);
     for line in lengths.lines() {
         let (id, words) = line.split_once('\t').unwrap();
         let Some(program) = programs.get(id) else {
@@ -50,8 +40,7 @@ fn what_the_driver_accepts_is_translated_into_fewer_words() {
         let image = match compile(&program.input(), &profile, Options::default()) {
             Ok(image) => image,
             Err(error) => {
-                assert!(is_limit(&error.why), "{id}: {error}");
-                refused += 1;
+                refused.push(format!("{id}: {error}"));
                 continue;
             }
         };
@@ -73,10 +62,8 @@ fn what_the_driver_accepts_is_translated_into_fewer_words() {
             named += 1;
         }
     }
-    assert!(
-        translated > 50 * refused,
-        "{translated} translated, {refused} refused"
-    );
+    assert!(translated > 5_900, "{translated} translated");
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
     let mean = f64::exp(sum / f64::from(named));
     assert!(
         named >= 126 && mean <= 0.46,
@@ -106,10 +93,6 @@ fn what_is_not_translated_is_told_by_slot() {
         (0, Refusal::ContextField { offset: 12 })
     );
     assert_eq!(refusal("r0 = 1\ncall 5\nexit"), (1, Refusal::Helper(5)));
-    assert_eq!(
-        refusal("r2 = 4\ncall 65\nr0 = 1\nexit"),
-        (1, Refusal::AdjustFar { delta: 4 })
-    );
     assert!(matches!(
         refusal("r0 = r7\nexit"),
         (0, Refusal::Verifier(_))

@@ -230,15 +230,20 @@ fn shift_by_value(builder: &mut Builder, op: AluOp, a: Pair, amount: Value) -> P
 
 pub(super) fn join(builder: &mut Builder, block: usize, results: &[Pair]) -> Pair {
     std::array::from_fn(|half| {
-        let operands: Vec<Value> = results.iter().map(|pair| pair[half]).collect();
-        if operands.iter().all(|&operand| operand == operands[0]) {
-            return operands[0];
-        }
-        let zeros = operands.iter().fold(u32::MAX, |zeros, &operand| {
-            zeros & builder.mir.zeros(operand)
-        });
-        builder.phi(block, operands, zeros)
+        let operands = results.iter().map(|pair| pair[half]).collect();
+        join_values(builder, block, operands)
     })
+}
+
+/// What each way to a block brings along, as one value.
+pub(super) fn join_values(builder: &mut Builder, block: usize, operands: Vec<Value>) -> Value {
+    if operands.iter().all(|&operand| operand == operands[0]) {
+        return operands[0];
+    }
+    let zeros = operands.iter().fold(u32::MAX, |zeros, &operand| {
+        zeros & builder.mir.zeros(operand)
+    });
+    builder.phi(block, operands, zeros)
 }
 
 /// Quotient and remainder, unsigned; by 0 they are 0 and the dividend.

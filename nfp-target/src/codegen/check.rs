@@ -21,30 +21,46 @@ const NONE: Reg = Reg::MAX;
 /// The virtual register that each place holds.
 type State = [Reg; PLACES];
 
-/// Places, a bit each.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Places(u128);
+/// A row of places: of a register in both banks, or of transfer registers, more than one.
+#[derive(Clone, Copy)]
+struct Places {
+    first: usize,
+    distance: usize,
+    count: usize,
+}
 
 impl Places {
-    fn one(place: usize) -> Self {
-        Self(1u128.checked_shl(place as u32).unwrap_or(0))
+    const NONE: Self = Self::row(0, 0);
+
+    const fn row(first: usize, count: usize) -> Self {
+        Self {
+            first,
+            distance: 1,
+            count,
+        }
     }
 
-    fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+    /// A general register in both banks.
+    fn both(number: u8) -> Self {
+        Self {
+            first: number.into(),
+            distance: BANK,
+            count: 2,
+        }
     }
 
     fn iter(self) -> impl Iterator<Item = usize> {
-        let mut left = self.0;
-        std::iter::from_fn(move || {
-            let place = left.trailing_zeros() as usize;
-            left &= left.wrapping_sub(1);
-            (place < PLACES).then_some(place)
-        })
+        (0..self.count).map(move |index| self.first + index * self.distance)
+    }
+
+    fn has(self, place: usize) -> bool {
+        self.iter().any(|its| its == place)
+    }
+
+    /// One of the row.
+    fn at(self, index: u8) -> Self {
+        let place = self.iter().nth(index.into());
+        place.map_or(Self::NONE, |place| Self::row(place, 1))
     }
 }
 
@@ -57,14 +73,17 @@ pub(super) fn check(program: &Program, homes: &Homes) -> Result<(), String> {
     if blocks == 0 {
         return Ok(());
     }
-    let mut before: Vec<Option<State>> = vec![None; blocks];
-    before[0] = Some([NONE; PLACES]);
+    // Of the blocks that were reached, in that order; and which of them each block has.
+    let mut states: Vec<State> = Vec::with_capacity(blocks);
+    let mut before = vec![usize::MAX; blocks];
+    states.push([NONE; PLACES]);
+    before[0] = 0;
     let rank = ranks(program);
     let mut work = BinaryHeap::from([Reverse((rank[0], 0))]);
     let mut waits = vec![false; blocks];
     while let Some(Reverse((_, block))) = work.pop() {
         waits[block] = false;
-        let Some(mut state) = before[block] else {
+        let Some(&(mut state)) = states.get(before[block]) else {
             continue;
         };
         for (_, inst) in &program.blocks[block].code {
@@ -73,7 +92,7 @@ pub(super) fn check(program: &Program, homes: &Homes) -> Result<(), String> {
                 continue;
             };
             let mut changed = true;
-            match &mut before[target] {
+            match states.get_mut(before[target]) {
                 Some(known) => {
                     changed = false;
                     for (known, now) in known.iter_mut().zip(&state) {
@@ -83,7 +102,10 @@ pub(super) fn check(program: &Program, homes: &Homes) -> Result<(), String> {
                         }
                     }
                 }
-                unknown => *unknown = Some(state),
+                None => {
+                    before[target] = states.len();
+                    states.push(state);
+                }
             }
             if changed && !std::mem::replace(&mut waits[target], true) {
                 work.push(Reverse((rank[target], target)));
@@ -112,37 +134,35 @@ fn ranks(program: &Program) -> Vec<u32> {
     rank
 }
 
+/// Where a general register is.
+fn general(bank: Bank, number: u8) -> Places {
+    Places::row(
+        usize::from(number) + if bank == Bank::B { BANK } else { 0 },
+        1,
+    )
+}
+
 fn places(program: &Program, homes: &Homes, reg: Reg) -> Places {
     match homes[reg as usize] {
-        Home::None => Places(0),
-        Home::One(Bank::A, number) => Places::one(number.into()),
-        Home::One(Bank::B, number) => Places::one(BANK + usize::from(number)),
-        Home::Both(number) => {
-            Places::one(number.into()).and(Places::one(BANK + usize::from(number)))
-        }
-        Home::Local(word) => Places::one(LOCAL + usize::from(word)),
+        Home::None => Places::NONE,
+        Home::One(bank, number) => general(bank, number),
+        Home::Both(number) => Places::both(number),
+        Home::Local(word) => Places::row(LOCAL + usize::from(word), 1),
         Home::Transfer(first) => {
             let words = match program.classes[reg as usize] {
                 Class::Word => 1,
                 Class::Transfer(words) => words,
             };
-            (0..words).fold(Places(0), |row, word| {
-                row.and(Places::one(TRANSFER + usize::from(first + word)))
-            })
+            Places::row(TRANSFER + usize::from(first), words.into())
         }
     }
 }
 
-/// One of a row of transfer registers.
-fn one_of(row: Places, index: u8) -> Places {
-    row.iter().nth(index.into()).map_or(Places(0), Places::one)
-}
-
 fn holds(state: &State, places: Places, reg: Reg) -> Result<(), String> {
-    if places == Places(0) {
+    if places.count == 0 {
         return Err(format!("v{reg} is read and has no home"));
     }
-    if places.iter().any(|place| state[place] != reg) {
+    if places.iter().any(|place| state.get(place) != Some(&reg)) {
         return Err(format!("v{reg} is read where it is not"));
     }
     Ok(())
@@ -156,7 +176,7 @@ fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Res
             Source::Reg(reg) => (reg, all(reg)),
             Source::Transfer(reg, index) => match inst {
                 Inst::Write { .. } | Inst::Add { .. } => (reg, all(reg)),
-                _ => (reg, one_of(all(reg), index)),
+                _ => (reg, all(reg).at(index)),
             },
             _ => return,
         };
@@ -174,8 +194,8 @@ fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Res
         && old != source
     {
         let (to, old, source) = (all(*to), all(*old), all(*source));
-        let kept = to.0 & !old.0 == 0;
-        if !kept && to.meets(source) {
+        let is_kept = to.iter().all(|place| old.has(place));
+        if !is_kept && to.iter().any(|place| source.has(place)) {
             return Err("the old value is put where the new bytes are".into());
         }
     }
@@ -189,33 +209,37 @@ fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Res
             }
         }
     }
-    let mut written = Places(0);
+    let written = |to| match to {
+        To::Reg(reg) => (reg, all(reg)),
+        To::Transfer(reg, index) => match inst {
+            Inst::Read { .. } => (reg, all(reg)),
+            _ => (reg, all(reg).at(index)),
+        },
+        To::Local(word) => (NONE, Places::row(LOCAL + usize::from(word), 1)),
+        To::Fixed(bank, number) => (NONE, general(bank, number)),
+        To::Both(number) => (NONE, Places::both(number)),
+        To::Nothing | To::Vector(_) | To::Length => (NONE, Places::NONE),
+    };
     let mut outcome = Ok(());
     inst.each_result(|to| {
-        let (reg, places) = match to {
-            To::Reg(reg) => (reg, all(reg)),
-            To::Transfer(reg, index) => match inst {
-                Inst::Read { .. } => (reg, all(reg)),
-                _ => (reg, one_of(all(reg), index)),
-            },
-            To::Local(word) => (NONE, Places::one(LOCAL + usize::from(word))),
-            To::Fixed(Bank::A, number) => (NONE, Places::one(number.into())),
-            To::Fixed(Bank::B, number) => (NONE, Places::one(BANK + usize::from(number))),
-            To::Both(number) => {
-                let both = Places::one(number.into());
-                (NONE, both.and(Places::one(BANK + usize::from(number))))
-            }
-            To::Nothing | To::Vector(_) | To::Length => return,
-        };
-        if places.meets(written) {
-            outcome = Err("two results in one place".into());
-        } else if places.0 >> PLACES != 0 {
-            outcome = Err("a place that does not exist".into());
-        }
-        written = written.and(places);
+        let (reg, places) = written(to);
         for place in places.iter() {
-            state[place] = reg;
+            match state.get_mut(place) {
+                Some(holds) => *holds = reg,
+                None => outcome = Err("a place that does not exist".to_owned()),
+            }
         }
     });
-    outcome
+    outcome?;
+    // One that was put where another is has overwritten it.
+    let mut all_there = true;
+    inst.each_result(|to| {
+        let (reg, places) = written(to);
+        all_there &= places.iter().all(|place| state[place] == reg);
+    });
+    if all_there {
+        Ok(())
+    } else {
+        Err("two results in one place".to_owned())
+    }
 }

@@ -27,14 +27,27 @@ pub(super) enum Kind {
     Packet { ahead: bool },
     /// The packet's end.
     PacketEnd,
-    /// The stack of the frame with this depth, at a distance from its top where it is the same on all paths.
-    Stack { depth: u8, offset: Option<i32> },
+    /// The stack of the frame with this depth.
+    Stack { depth: u8, at: StackPlace },
     /// A map.
     Map(u32),
     /// A value of a map.
     MapValue(u32),
+    /// The packet or a map's value on one path, a number on another: it may be compared with 0.
+    Nullable,
     /// Other memory, or one thing on one path and another on another.
     Other,
+}
+
+/// Where in a frame an address points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StackPlace {
+    /// At this distance from the frame's top on all paths.
+    At(i32),
+    /// At one of [`Facts::places`].
+    OneOf,
+    /// Anywhere.
+    Anywhere,
 }
 
 /// Highest distance from the packet's start that is compared as a distance.
@@ -60,7 +73,10 @@ impl Kind {
                 Place::PacketEnd => Self::PacketEnd,
                 Place::Stack(depth) => Self::Stack {
                     depth,
-                    offset: known.constant_offset().and_then(|at| at.try_into().ok()),
+                    at: known
+                        .constant_offset()
+                        .and_then(|at| at.try_into().ok())
+                        .map_or(StackPlace::Anywhere, StackPlace::At),
                 },
                 Place::Map(map) => Self::Map(map),
                 Place::MapValue(map) => Self::MapValue(map),
@@ -74,14 +90,35 @@ impl Kind {
             (one, other) if one == other => one,
             (Self::Unseen, kind) | (kind, Self::Unseen) => kind,
             (Self::Packet { .. }, Self::Packet { .. }) => Self::Packet { ahead: false },
-            (Self::Stack { depth, .. }, Self::Stack { depth: other, .. }) if depth == other => {
-                Self::Stack {
-                    depth,
-                    offset: None,
-                }
+            (Self::Stack { depth, at }, Self::Stack { depth: to, at: or }) if depth == to => {
+                let at = match (at, or) {
+                    (StackPlace::Anywhere, _) | (_, StackPlace::Anywhere) => StackPlace::Anywhere,
+                    _ => StackPlace::OneOf,
+                };
+                Self::Stack { depth, at }
             }
+            (one, other) if one.may_be_null() && other.may_be_null() => Self::Nullable,
             _ => Self::Other,
         }
+    }
+
+    /// The distance from the frame's top, where it is always the same.
+    fn stack_place(self) -> Option<i32> {
+        match self {
+            Self::Stack {
+                at: StackPlace::At(at),
+                ..
+            } => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Whether our code can tell it from 0 as the program does.
+    fn may_be_null(self) -> bool {
+        matches!(
+            self,
+            Self::Number | Self::Packet { .. } | Self::MapValue(_) | Self::Nullable
+        )
     }
 
     /// Whether it is a distance from the packet's start in our code.
@@ -90,7 +127,8 @@ impl Kind {
     }
 }
 
-/// What is known before one instruction, for one chain of calls.
+/// What is known before one instruction, for one chain of calls. A global function is verified by itself: its chains begin
+/// in it, and depths are counted from its frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Fact {
     /// Of destination and source; of a call, r1 to r5.
@@ -109,6 +147,8 @@ pub(super) struct Facts {
     of_main: Vec<Option<Fact>>,
     /// Of those in called functions, by chain and slot.
     of_called: HashMap<(usize, usize), Fact>,
+    /// Where operands point that are not always at one place of the stack: by chain, slot, and number of the operand.
+    places: HashMap<(usize, usize, usize), BTreeSet<i32>>,
     stored: BTreeSet<(u8, i32)>,
 }
 
@@ -124,6 +164,12 @@ impl Facts {
     /// The words of the stack that are written to: depth of the frame, and distance from its top.
     pub(super) fn stored(&self) -> impl Iterator<Item = (u8, i32)> {
         self.stored.iter().copied()
+    }
+
+    /// The distances from the frame's top at which an operand may point that is [`StackPlace::OneOf`] several.
+    pub(super) fn places(&self, chain: usize, slot: usize, operand: usize) -> Vec<i32> {
+        let places = self.places.get(&(chain, slot, operand));
+        places.into_iter().flatten().copied().collect()
     }
 
     /// What is known before the instruction at `slot` when reached through a chain of calls.
@@ -174,6 +220,7 @@ fn registers(instruction: &Instruction) -> [Option<Reg>; 5] {
 
 impl Watch for Facts {
     fn before(&mut self, moment: &Moment<'_>) -> Result<(), Box<Finding>> {
+        let mut chain = 0;
         let fact = if moment.depth() == 0 {
             if self.of_main.len() <= moment.slot {
                 self.of_main.resize(moment.slot + 1, None);
@@ -181,14 +228,27 @@ impl Watch for Facts {
             self.of_main[moment.slot].get_or_insert_default()
         } else {
             let next = self.chains.len() + 1;
-            let chain = moment.call_sites().collect();
-            let chain = *self.chains.entry(chain).or_insert(next);
+            let calls = moment.call_sites().collect();
+            chain = *self.chains.entry(calls).or_insert(next);
             self.of_called.entry((chain, moment.slot)).or_default()
         };
         let registers = registers(moment.instruction);
-        for (kind, reg) in fact.kinds.iter_mut().zip(registers) {
-            if let Some(reg) = reg {
-                *kind = kind.join(Kind::of(&moment.register(reg)));
+        for (operand, (kind, reg)) in fact.kinds.iter_mut().zip(registers).enumerate() {
+            let Some(reg) = reg else {
+                continue;
+            };
+            let (was, is) = (*kind, Kind::of(&moment.register(reg)));
+            *kind = was.join(is);
+            if let Kind::Stack {
+                at: StackPlace::OneOf,
+                ..
+            } = kind
+            {
+                let places = self
+                    .places
+                    .entry((chain, moment.slot, operand))
+                    .or_default();
+                places.extend([was, is].into_iter().filter_map(Kind::stack_place));
             }
         }
         if let Instruction::Load { base, .. } = *moment.instruction {
@@ -208,11 +268,11 @@ impl Watch for Facts {
             };
         }
         fact.seen = true;
-        if let Instruction::Store { size, off, .. } = *moment.instruction
-            && let Kind::Stack {
-                depth,
-                offset: Some(offset),
-            } = fact.kinds[0]
+        if let Instruction::Store {
+            size, base, off, ..
+        } = *moment.instruction
+            && let kind @ Kind::Stack { depth, .. } = Kind::of(&moment.register(base))
+            && let Some(offset) = kind.stack_place()
         {
             let start = offset + i32::from(off);
             let words = start.div_euclid(4)..=(start + size.bytes() as i32 - 1).div_euclid(4);

@@ -274,11 +274,10 @@ impl Program {
     }
 
     /// Where a block leads.
-    pub(super) fn targets(&self, block: usize) -> Vec<usize> {
+    pub(super) fn targets(&self, block: usize) -> impl Iterator<Item = usize> {
         self.blocks[block]
             .code
             .iter()
             .filter_map(|(_, inst)| inst.target())
-            .collect()
     }
 }

@@ -105,8 +105,8 @@ pub struct Call {
     pub key: Vec<Value>,
     /// Words of the value of an update.
     pub value: Vec<Value>,
-    /// Flags.
-    pub flags: Option<u64>,
+    /// Flags, lower word first.
+    pub flags: Option<[Value; 2]>,
     /// An event's length in bytes.
     pub length: u32,
 }
@@ -193,10 +193,10 @@ pub enum Op {
     Result(Value, u8),
     /// A random number. Also where nothing uses it: the next one depends on how many there were.
     Random,
-    /// Moves the packet's start by a constant.
-    AdjustHead(i32),
-    /// Moves the packet's end by a negative constant.
-    AdjustTail(i32),
+    /// Moves the packet's start.
+    AdjustHead(Value),
+    /// Moves the packet's end.
+    AdjustTail(Value),
     /// Chooses the receive queue.
     Queue(Value),
     /// The value that came with the edge from each predecessor.
@@ -207,12 +207,7 @@ pub enum Op {
 macro_rules! walk_operands {
     ($op:expr, $see:ident, $iter:ident) => {
         match $op {
-            Op::Const(_)
-            | Op::Length
-            | Op::Base
-            | Op::Random
-            | Op::AdjustHead(_)
-            | Op::AdjustTail(_) => {}
+            Op::Const(_) | Op::Length | Op::Base | Op::Random => {}
             Op::Binary(_, a, b) | Op::ShiftBy(_, a, b) | Op::Double(a, b, _) => {
                 $see(a);
                 $see(b);
@@ -221,6 +216,8 @@ macro_rules! walk_operands {
             | Op::Word(a, _)
             | Op::Result(a, _)
             | Op::Queue(a)
+            | Op::AdjustHead(a)
+            | Op::AdjustTail(a)
             | Op::Field { source: a, .. } => $see(a),
             Op::AddHigh(low, high) | Op::SubHigh(low, high) => {
                 low.$iter().for_each(&mut $see);
@@ -242,6 +239,7 @@ macro_rules! walk_operands {
             Op::Call(call) => {
                 call.key.$iter().for_each(&mut $see);
                 call.value.$iter().for_each(&mut $see);
+                call.flags.$iter().flatten().for_each(&mut $see);
             }
             Op::Phi(values) => values.$iter().for_each(&mut $see),
         }
@@ -427,7 +425,8 @@ impl Mir {
     pub fn order(&self) -> Vec<usize> {
         let mut seen = vec![false; self.blocks.len()];
         let mut order = Vec::with_capacity(self.blocks.len());
-        let mut work = vec![(0, false)];
+        let mut work = Vec::with_capacity(self.blocks.len() + 1);
+        work.push((0, false));
         while let Some((block, done)) = work.pop() {
             if done {
                 order.push(block);

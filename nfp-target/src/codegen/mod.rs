@@ -96,8 +96,8 @@ pub enum Refusal {
     /// A pointer to something that the card does not have.
     #[error("the card has no memory of this kind")]
     Pointer,
-    /// A place on the stack that is not always the same.
-    #[error("the place on the stack is not always the same")]
+    /// A place on the stack that is not known, or one of very many.
+    #[error("the place on the stack is not one of a few")]
     StackVariable,
     /// A context field that is not there.
     #[error("the context has no field at offset {offset} on the card")]
@@ -117,23 +117,9 @@ pub enum Refusal {
     /// A key or value elsewhere than on the stack.
     #[error("keys and values have to be at a fixed place on the stack")]
     ArgumentPlace,
-    /// Flags of an update that are not known.
-    #[error("the flags have to be a number")]
-    Flags,
     /// An event with a form that is not translated.
-    #[error(
-        "an event's flags and length have to be numbers, its data at most 64 bytes on the stack"
-    )]
+    #[error("an event's length has to be a number, its data at most 64 bytes on the stack")]
     EventForm,
-    /// A change of the packet by an amount that is not known.
-    #[error("the packet can only be changed by a number")]
-    AdjustVariable,
-    /// A change of the packet that the card may not be able to do.
-    #[error("the packet cannot be changed by {delta} bytes")]
-    AdjustFar {
-        /// In bytes.
-        delta: i32,
-    },
     /// Too many instructions.
     #[error("the program is too long")]
     TooLong,

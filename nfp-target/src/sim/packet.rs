@@ -4,8 +4,8 @@ use super::registers::{Registers, VECTOR};
 use super::stop::StopKind;
 
 /// Where packets lie in their buffers: bytes from the buffer's start to the packet's first. Firmware decides; this is
-/// inside what `adjust_head` of the shipped profiles allows.
-pub const ORIGIN: u32 = 128;
+/// where what `adjust_head` of the profile `full` can do unchecked is inside of its limits.
+pub const ORIGIN: u32 = 120;
 /// Address of the buffer: its low 16 bits are 0.
 const BUFFER: u32 = 0x00c4_0000;
 /// Room after the packet.

@@ -38,6 +38,8 @@ pub struct Verdict {
     pub states: usize,
     /// Whether some path reached a slot; of an accepted program, what is not reached is dead code.
     pub reached: Vec<bool>,
+    /// The registers whose content before each slot may matter, a bit each: register `n` is bit `n`.
+    pub live: Vec<u16>,
     /// Which ways each branch went.
     pub ways: Ways,
     /// Bytes of stack that each function uses, by its first slot.
@@ -143,6 +145,7 @@ fn verify_with<'a>(input: &'a Input<'a>, watch: Option<&'a mut dyn Watch>) -> Ve
             .map(|(function, bytes)| (function, bytes.max(0) as u32))
             .collect(),
         reached: walk.reached,
+        live: walk.live,
         ways: walk.ways,
     }
 }

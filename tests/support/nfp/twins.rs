@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use nfp_target::isa::Word;
-use nfp_target::profile::Profile;
-use nfp_target::sim::{Exits, Figures, Image, Outcome, Thread, Unset};
+use nfp_target::profile::{AdjustHead, Profile};
+use nfp_target::sim::{Exits, Figures, Image, ORIGIN, Outcome, Thread, Unset};
 use offload_compiler::interp::{
     Act, At, FaultKind, Fixed, Limits, Machine, MapKind, MapSpec, Semantics, Uninitialised,
     XdpInput,
@@ -73,13 +73,42 @@ pub fn contents(machine: &mut Machine, maps: usize) -> Vec<Element> {
     all
 }
 
-/// The interpreter, with the queue that an offloaded program may choose, and the keys that were looked for.
+/// The interpreter on a card: with the queue that an offloaded program may choose, and the card's room around a packet.
+/// Keeps the keys that were looked for.
 #[derive(Default)]
 struct Watching {
     context: Option<u64>,
     queue: Option<u8>,
     looked_up: Vec<(usize, Vec<u8>)>,
     key_sizes: Vec<u32>,
+    limits: AdjustHead,
+    limited: bool,
+}
+
+/// Bytes that the kernel lets a program add in front: `XDP_PACKET_HEADROOM` without `struct xdp_frame`.
+const HEADROOM: i64 = 216;
+const ETH_HLEN: i64 = 14;
+
+impl Watching {
+    /// Whether the card has room for a change of the packet, by the helper's number.
+    fn has_room(&mut self, at: &At<'_, '_>, helper: i32) -> bool {
+        let delta = i64::from(at.register(Reg::R2).unwrap_or(0) as i32);
+        let (moved, length) = at.packet();
+        let (has_room, kernel_has) = match helper {
+            44 => {
+                let place = i64::from(ORIGIN) + moved + delta;
+                let limits = i64::from(self.limits.lowest)..=i64::from(self.limits.highest);
+                let rest = i64::from(length) - delta;
+                (
+                    limits.contains(&place),
+                    moved + delta >= -HEADROOM && rest >= ETH_HLEN,
+                )
+            }
+            _ => (delta <= 0, true),
+        };
+        self.limited |= kernel_has && !has_room;
+        has_room
+    }
 }
 
 impl Semantics for Watching {
@@ -96,6 +125,11 @@ impl Semantics for Watching {
                 {
                     self.looked_up.push((map, key.to_vec()));
                 }
+            }
+            Instruction::Call(Callee::Helper(helper @ (44 | 65))) if !self.has_room(at, helper) => {
+                at.spoil_arguments();
+                at.set(Reg::R0, -22_i64 as u64);
+                return Ok(Act::Done);
             }
             Instruction::Store {
                 size: Size::B32,
@@ -124,6 +158,8 @@ pub struct Run {
     pub figures: Figures,
     /// The maps and keys of the lookups.
     pub looked_up: Vec<(usize, Vec<u8>)>,
+    /// The card had no room for a change of the packet that the kernel would have made.
+    pub limited: bool,
 }
 
 /// A program in the interpreter, and its words in the simulator, with the same maps.
@@ -133,6 +169,7 @@ pub struct Twins<'a> {
     /// The card's numbers of the maps.
     numbers: BTreeMap<u32, usize>,
     stack_bytes: u32,
+    limits: AdjustHead,
     seed: u64,
     interpreter: Machine,
     simulator: Machine,
@@ -166,6 +203,7 @@ impl<'a> Twins<'a> {
                     .collect(),
             },
             stack_bytes: profile.stack_bytes,
+            limits: profile.adjust_head.clone(),
             seed,
             simulator: interpreter.clone(),
             interpreter,
@@ -199,6 +237,7 @@ impl<'a> Twins<'a> {
         let ours = thread.run();
         let mut watching = Watching {
             key_sizes: self.program.maps.iter().map(|map| map.key_size).collect(),
+            limits: self.limits.clone(),
             ..Watching::default()
         };
         let input = XdpInput::new(packet);
@@ -228,6 +267,7 @@ impl<'a> Twins<'a> {
             packet: theirs.packet,
             figures: ours.figures,
             looked_up: watching.looked_up,
+            limited: watching.limited,
         })
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use offload_compiler::isa::{Callee, Code, Imm64, Instruction};
 use offload_compiler::verify::{Function, Input, MapReference, MapShape, Rules};
 
+use crate::nfpsim::Program;
+
 /// A program without names, sections and BTF: its subprograms are where calls lead, and its maps stand in `ld_imm64` by
 /// their number.
 pub struct Unlinked {
@@ -55,6 +57,16 @@ impl Unlinked {
             maps,
             functions,
             map_at,
+        })
+    }
+
+    /// A program of an object, with its functions, and of its maps those that it uses.
+    pub fn of(input: &Input<'_>) -> Option<Self> {
+        let program = Program::new("", input);
+        let code = Code::decode(&program.code).ok()?;
+        Some(Self {
+            functions: input.functions.to_vec(),
+            ..Self::new(code, program.maps)?
         })
     }
 

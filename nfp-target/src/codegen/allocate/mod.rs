@@ -9,11 +9,17 @@
 //! known. Of these, helpers keep 12 to 19 (facts from running the driver's code). 21 is for copies, 22 has the address
 //! of the frame in bank A and the packet's length in bank B.
 
+mod grouped;
+mod interference;
 mod liveness;
 mod parity;
+mod taken;
 
-use liveness::{Live, live_out};
+use grouped::Grouped;
+use interference::Interference;
+use liveness::{Lists, live_out};
 use parity::Parity;
+use taken::Taken;
 
 use super::lir::{Class, Inst, Place, Program, Reg, Source, To};
 use super::select::LOCAL_WORDS;
@@ -46,27 +52,27 @@ pub(super) type Homes = Vec<Home>;
 /// Gives each virtual register a home.
 pub(super) fn allocate(program: &Program) -> Result<Homes, Unsupported> {
     let live = live_out(program);
-    let mut allocation = Allocation::new(program);
-    allocation.interference(program, &live);
+    let mut allocation = Allocation::new(program, &live);
     allocation.banks(program);
     allocation.colour(program)?;
     Ok(allocation.homes)
 }
 
-struct Allocation {
+struct Allocation<'a> {
+    live: &'a Lists<Reg>,
     homes: Homes,
-    neighbours: Vec<Vec<Reg>>,
-    /// In the order of the first definition.
-    order: Vec<Reg>,
-    /// Live across a call.
-    kept: Vec<bool>,
+    /// What of the card each home takes.
+    taken: Vec<Taken>,
+    interference: Interference,
     both: Vec<bool>,
     /// Only used where a word of local memory can stand.
     spillable: Vec<bool>,
     /// The other source of an operation.
-    partners: Vec<Vec<Reg>>,
-    wishes: Vec<Vec<Wish>>,
+    partners: Grouped<Reg>,
+    wishes: Grouped<Wish>,
     parity: Parity,
+    /// All neighbours of each register, once they are needed.
+    neighbours: Option<Vec<Vec<Reg>>>,
 }
 
 /// A home that saves a copy.
@@ -76,72 +82,20 @@ enum Wish {
     Number(u8),
 }
 
-impl Allocation {
-    fn new(program: &Program) -> Self {
+impl<'a> Allocation<'a> {
+    fn new(program: &Program, live: &'a Lists<Reg>) -> Self {
         let count = program.classes.len();
         Self {
+            live,
             homes: vec![Home::None; count],
-            neighbours: vec![Vec::new(); count],
-            order: Vec::new(),
-            kept: vec![false; count],
+            taken: vec![Taken::default(); count],
+            interference: Interference::new(program, live),
             both: vec![false; count],
             spillable: vec![true; count],
-            partners: vec![Vec::new(); count],
-            wishes: vec![Vec::new(); count],
+            partners: Grouped::default(),
+            wishes: Grouped::default(),
             parity: Parity::new(count + 1),
-        }
-    }
-
-    fn interference(&mut self, program: &Program, out: &[Vec<Reg>]) {
-        let mut seen = vec![false; program.classes.len()];
-        let mut live = Live::new(program.classes.len());
-        let mut writes = Vec::new();
-        for (block, code) in program.blocks.iter().enumerate() {
-            for (_, inst) in &code.code {
-                inst.each_write(|reg| {
-                    if !std::mem::replace(&mut seen[reg as usize], true) {
-                        self.order.push(reg);
-                    }
-                });
-            }
-            live.clear();
-            out[block].iter().for_each(|&reg| live.add(reg));
-            for (_, inst) in code.code.iter().rev() {
-                writes.clear();
-                inst.each_write(|reg| writes.push(reg));
-                for (index, &reg) in writes.iter().enumerate() {
-                    for &other in live.list.iter().chain(&writes[..index]) {
-                        self.meet(reg, other);
-                    }
-                }
-                // The bytes come after the old value is in place.
-                if let Inst::Field {
-                    to: To::Reg(to),
-                    old: Some(old),
-                    source: source @ Source::Reg(reg),
-                    ..
-                } = inst
-                    && (source != old || source == &Source::Reg(*to))
-                {
-                    self.meet(*to, *reg);
-                }
-                for &reg in &writes {
-                    live.remove(reg);
-                }
-                if let Inst::Call { .. } = inst {
-                    for &reg in &live.list {
-                        self.kept[reg as usize] = true;
-                    }
-                }
-                inst.each_read(|reg| live.add(reg));
-            }
-        }
-    }
-
-    fn meet(&mut self, one: Reg, other: Reg) {
-        if one != other {
-            self.neighbours[one as usize].push(other);
-            self.neighbours[other as usize].push(one);
+            neighbours: None,
         }
     }
 
@@ -163,6 +117,8 @@ impl Allocation {
                 self.wish(inst);
             }
         }
+        self.partners.sort();
+        self.wishes.sort();
         for (reg, bank) in alone {
             // Bank A is the side of the node that stands for it.
             if !self.parity.join(reg, fixed, bank == Bank::B) {
@@ -212,7 +168,7 @@ impl Allocation {
                 for (one, other) in [(*left, *right), (*right, *left)] {
                     if let Source::Reg(reg) = one {
                         match other {
-                            Source::Reg(partner) => self.partners[reg as usize].push(partner),
+                            Source::Reg(partner) => self.partners.push(reg, partner),
                             Source::Vector(_) => self.spillable[reg as usize] = false,
                             _ => {}
                         }
@@ -255,8 +211,8 @@ impl Allocation {
 
     fn wish(&mut self, inst: &Inst) {
         let mut same = |one: Reg, other: Reg| {
-            self.wishes[one as usize].push(Wish::Same(other));
-            self.wishes[other as usize].push(Wish::Same(one));
+            self.wishes.push(one, Wish::Same(other));
+            self.wishes.push(other, Wish::Same(one));
         };
         match inst {
             Inst::Copies(copies) => {
@@ -276,11 +232,11 @@ impl Allocation {
                 left: Source::None,
                 right: Source::Reg(from),
                 ..
-            } => self.wishes[*from as usize].push(Wish::Number(*number)),
+            } => self.wishes.push(*from, Wish::Number(*number)),
             Inst::Call { low, high, .. } => {
                 for (reg, number) in [(low, 0), (high, 1)] {
                     if let Some(reg) = reg {
-                        self.wishes[*reg as usize].push(Wish::Number(number));
+                        self.wishes.push(*reg, Wish::Number(number));
                     }
                 }
             }
@@ -289,13 +245,14 @@ impl Allocation {
     }
 
     fn colour(&mut self, program: &Program) -> Result<(), Unsupported> {
-        for reg in std::mem::take(&mut self.order) {
+        for reg in std::mem::take(&mut self.interference.order) {
+            let taken = self.interference.taken(reg, &self.taken);
             let home = match program.classes[reg as usize] {
-                Class::Word => self.word(reg),
-                Class::Transfer(words) => self.row(program, reg, words),
+                Class::Word => self.word(reg, taken),
+                Class::Transfer(words) => taken.row(words).map(Home::Transfer),
             };
             let home = home
-                .or_else(|| self.local(program, reg))
+                .or_else(|| self.local(program, reg, taken))
                 .or_else(|| self.push_out(program, reg));
             let Some(home) = home else {
                 return Err(Unsupported {
@@ -303,47 +260,35 @@ impl Allocation {
                     why: Refusal::Registers,
                 });
             };
-            self.homes[reg as usize] = home;
+            self.settle(program, reg, home);
         }
         Ok(())
     }
 
-    /// The general registers of each bank that neighbours are in.
-    fn taken(&self, reg: Reg) -> [u32; 2] {
-        let mut taken = [0u32; 2];
-        for &other in &self.neighbours[reg as usize] {
-            match self.homes[other as usize] {
-                Home::One(Bank::A, number) => taken[0] |= 1 << number,
-                Home::One(Bank::B, number) => taken[1] |= 1 << number,
-                Home::Both(number) => {
-                    taken[0] |= 1 << number;
-                    taken[1] |= 1 << number;
-                }
-                _ => {}
-            }
-        }
-        taken
+    fn settle(&mut self, program: &Program, reg: Reg, home: Home) {
+        self.homes[reg as usize] = home;
+        self.taken[reg as usize] = Taken::by(home, program.classes[reg as usize]);
     }
 
-    fn word(&mut self, reg: Reg) -> Option<Home> {
-        let allowed = if self.kept[reg as usize] {
+    fn word(&mut self, reg: Reg, taken: Taken) -> Option<Home> {
+        let allowed = if self.interference.kept[reg as usize] {
             KEPT
         } else {
             NUMBERS
         };
-        let [a, b] = self.taken(reg).map(|taken| allowed & !taken);
+        let [a, b] = taken.general.map(|taken| allowed & !taken);
+        let wishes = self.wishes.of(reg);
+        let homes = &self.homes;
         let wish = |free: u32, bank: Option<Bank>| {
-            self.wishes[reg as usize]
-                .iter()
-                .find_map(|wish| match *wish {
-                    Wish::Number(number) => (free >> number & 1 == 1).then_some(number),
-                    Wish::Same(other) => match (self.homes[other as usize], bank) {
-                        (Home::One(is, number), Some(bank)) if is == bank => Some(number),
-                        (Home::Both(number), _) | (Home::One(_, number), None) => Some(number),
-                        _ => None,
-                    }
-                    .filter(|number| free >> number & 1 == 1),
-                })
+            wishes.iter().find_map(|(_, wish)| match *wish {
+                Wish::Number(number) => (free >> number & 1 == 1).then_some(number),
+                Wish::Same(other) => match (homes[other as usize], bank) {
+                    (Home::One(is, number), Some(bank)) if is == bank => Some(number),
+                    (Home::Both(number), _) | (Home::One(_, number), None) => Some(number),
+                    _ => None,
+                }
+                .filter(|number| free >> number & 1 == 1),
+            })
         };
         // Registers that calls spoil are for those that live between calls.
         let pick = |free: u32, bank| {
@@ -379,25 +324,11 @@ impl Allocation {
         pick(free, Some(bank)).map(|number| Home::One(bank, number))
     }
 
-    fn row(&self, program: &Program, reg: Reg, words: u8) -> Option<Home> {
-        let mut taken = 0u32;
-        for &other in &self.neighbours[reg as usize] {
-            if let (Home::Transfer(first), Class::Transfer(words)) =
-                (self.homes[other as usize], program.classes[other as usize])
-            {
-                taken |= mask(first, words);
-            }
-        }
-        (0..=32 - words)
-            .find(|&first| taken & mask(first, words) == 0)
-            .map(Home::Transfer)
-    }
-
-    fn local(&self, program: &Program, reg: Reg) -> Option<Home> {
+    fn local(&self, program: &Program, reg: Reg, taken: Taken) -> Option<Home> {
         let partner_is_local = || {
-            self.partners[reg as usize]
-                .iter()
-                .any(|&other| other == reg || matches!(self.homes[other as usize], Home::Local(_)))
+            self.partners.of(reg).iter().any(|&(_, other)| {
+                other == reg || matches!(self.homes[other as usize], Home::Local(_))
+            })
         };
         if program.classes[reg as usize] != Class::Word
             || !self.spillable[reg as usize]
@@ -406,11 +337,7 @@ impl Allocation {
             return None;
         }
         (program.arguments..LOCAL_WORDS as u8)
-            .find(|&word| {
-                self.neighbours[reg as usize]
-                    .iter()
-                    .all(|&other| self.homes[other as usize] != Home::Local(word))
-            })
+            .find(|&word| taken.local >> word & 1 == 0)
             .map(Home::Local)
     }
 
@@ -419,26 +346,35 @@ impl Allocation {
         if program.classes[reg as usize] != Class::Word {
             return None;
         }
-        for other in self.neighbours[reg as usize].clone() {
+        let neighbours = self
+            .neighbours
+            .take()
+            .unwrap_or_else(|| interference::neighbours(program, self.live));
+        let taken = |this: &Self, reg: Reg| {
+            let others = neighbours[reg as usize].iter();
+            others.fold(Taken::default(), |taken, &other| {
+                taken.and(this.taken[other as usize])
+            })
+        };
+        let mut found = None;
+        for &other in &neighbours[reg as usize] {
             let was = self.homes[other as usize];
             if !matches!(was, Home::One(..) | Home::Both(_)) {
                 continue;
             }
-            let Some(local) = self.local(program, other) else {
+            let Some(local) = self.local(program, other, taken(self, other)) else {
                 continue;
             };
-            self.homes[other as usize] = local;
-            if let Some(home) = self.word(reg) {
-                return Some(home);
+            self.settle(program, other, local);
+            found = self.word(reg, taken(self, reg));
+            if found.is_some() {
+                break;
             }
-            self.homes[other as usize] = was;
+            self.settle(program, other, was);
         }
-        None
+        self.neighbours = Some(neighbours);
+        found
     }
-}
-
-fn mask(first: u8, words: u8) -> u32 {
-    (((1u64 << words) - 1) << first) as u32
 }
 
 /// The slot of a register's first definition.

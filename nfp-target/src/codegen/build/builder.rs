@@ -5,6 +5,11 @@ use foldhash::HashMap;
 use super::super::fold::{Folded, fold, test, zeros};
 use super::super::mir::{Binary, Block, End, Mir, Op, ShiftKind, Test, Value};
 
+/// About as many operations an instruction becomes.
+const OPERATIONS: usize = 3;
+/// And about as many a block has.
+const BODY: usize = 8;
+
 /// A mid-level form under construction, with a place where operations are added.
 pub(in crate::codegen) struct Builder {
     pub(in crate::codegen) mir: Mir,
@@ -15,9 +20,16 @@ pub(in crate::codegen) struct Builder {
 }
 
 impl Builder {
-    pub(in crate::codegen) fn new() -> Self {
+    /// For a program of about so many instructions.
+    pub(in crate::codegen) fn new(instructions: usize) -> Self {
+        let values = OPERATIONS * instructions;
         let mut builder = Self {
-            mir: Mir::default(),
+            mir: Mir {
+                ops: Vec::with_capacity(values),
+                zeros: Vec::with_capacity(values),
+                slots: Vec::with_capacity(values),
+                blocks: Vec::with_capacity(instructions),
+            },
             constants: HashMap::default(),
             at: 0,
             slot: 0,
@@ -67,7 +79,7 @@ impl Builder {
     /// A new block without a way to it.
     pub(in crate::codegen) fn block(&mut self) -> usize {
         self.mir.blocks.push(Block {
-            body: Vec::new(),
+            body: Vec::with_capacity(BODY),
             end: End::Open,
             before: Vec::new(),
         });

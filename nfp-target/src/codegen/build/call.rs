@@ -1,35 +1,41 @@
 //! Calls of helpers.
 
 use super::{
-    ADJUST_HEAD, ADJUST_TAIL, Call, DELETE, ETHERNET_HEADER, EVENT, Kind, LOOKUP, Op, Pair, RANDOM,
-    Refusal, Reg, Result, Size, State, Test, Translation, UPDATE, Value, arithmetic,
+    ADJUST_HEAD, ADJUST_TAIL, Call, DELETE, EVENT, Kind, LOOKUP, Op, RANDOM, Refusal, Reg, Result,
+    Size, State, Translation, UPDATE, Value,
 };
 
 impl Translation<'_> {
-    /// The words of memory on the stack that a helper takes.
-    pub(super) fn argument(&mut self, state: &State, kind: Kind, bytes: u32) -> Result<Vec<Value>> {
-        let Kind::Stack {
-            depth,
-            offset: Some(offset),
-        } = kind
-        else {
+    /// The words of memory on the stack that a helper takes, by the register with their address.
+    pub(super) fn argument(
+        &mut self,
+        state: &mut State,
+        kinds: &[Kind; 5],
+        reg: Reg,
+        bytes: u32,
+    ) -> Result<Vec<Value>> {
+        let operand = reg.index() - 1;
+        let Kind::Stack { depth, at } = kinds[operand] else {
             return self.refuse(Refusal::ArgumentPlace);
         };
-        let mut words = Vec::new();
-        for word in 0..bytes.div_ceil(4) as i32 {
-            let left = bytes as i32 - 4 * word;
-            let [low, _] = self.load_stack(state, depth, offset + 4 * word, Size::B32)?;
-            words.push(if left < 4 {
-                self.builder.emit(Op::Field {
-                    source: low,
-                    rotate: 0,
-                    mask: (1 << left) - 1,
-                })
-            } else {
-                low
-            });
-        }
-        Ok(words)
+        let address = state.read(state.top(), reg)[0];
+        self.at_place(state, (operand, address), at, |this, state, place| {
+            let mut words = Vec::new();
+            for word in 0..bytes.div_ceil(4) as i32 {
+                let left = bytes as i32 - 4 * word;
+                let [low, _] = this.load_stack(state, depth, place + 4 * word, Size::B32)?;
+                words.push(if left < 4 {
+                    this.builder.emit(Op::Field {
+                        source: low,
+                        rotate: 0,
+                        mask: (1 << left) - 1,
+                    })
+                } else {
+                    low
+                });
+            }
+            Ok(words)
+        })
     }
 
     pub(super) fn call(
@@ -53,14 +59,11 @@ impl Translation<'_> {
                     return self.refuse(Refusal::MapUnknown);
                 };
                 let (key_size, value_size) = (shape.key_size, shape.value_size);
-                let key = self.argument(state, kinds[1], key_size)?;
+                let key = self.argument(state, kinds, Reg::R2, key_size)?;
                 let (mut value, mut flags) = (Vec::new(), None);
                 if helper == UPDATE {
-                    value = self.argument(state, kinds[2], value_size)?;
-                    let Some(known) = constant(self, Reg::R4) else {
-                        return self.refuse(Refusal::Flags);
-                    };
-                    flags = Some(known);
+                    value = self.argument(state, kinds, Reg::R3, value_size)?;
+                    flags = Some(state.read(frame, Reg::R4));
                 }
                 let call = self.builder.emit(Op::Call(Box::new(Call {
                     helper: helper as u16,
@@ -81,69 +84,20 @@ impl Translation<'_> {
             }
             RANDOM if self.profile.random => [self.builder.emit(Op::Random), self.zero],
             EVENT => {
-                return self.event(
-                    state,
-                    frame,
-                    kinds,
-                    constant(self, Reg::R3),
-                    constant(self, Reg::R5),
-                );
+                return self.event(state, frame, kinds, constant(self, Reg::R5));
             }
             ADJUST_HEAD => {
-                let Some(delta) = constant(self, Reg::R2) else {
-                    return self.refuse(Refusal::AdjustVariable);
-                };
-                let delta = delta as i32;
-                let head = &self.profile.adjust_head;
-                if delta > head.sure_back as i32 || delta < -(head.sure_front as i32) {
-                    return self.refuse(Refusal::AdjustFar { delta });
-                }
-                self.adjust(state, Op::AdjustHead(delta), delta.max(0) as u32)
+                let delta = state.read(frame, Reg::R2)[0];
+                self.adjust_head(state, delta)?
             }
             ADJUST_TAIL => {
-                let Some(delta) = constant(self, Reg::R2) else {
-                    return self.refuse(Refusal::AdjustVariable);
-                };
-                let delta = delta as i32;
-                if delta >= 0 {
-                    return self.refuse(Refusal::AdjustFar { delta });
-                }
-                self.adjust(state, Op::AdjustTail(delta), delta.unsigned_abs())
+                let delta = state.read(frame, Reg::R2)[0];
+                self.adjust_tail(state, delta)?
             }
             _ => return self.refuse(Refusal::Helper(helper)),
         };
-        state.frames[frame].registers[0] = result;
+        state.set(frame, Reg::R0, result);
         Ok(())
-    }
-
-    /// Changes the packet if it is long enough then; the result is 0 or -EINVAL.
-    pub(super) fn adjust(&mut self, state: &mut State, op: Op, shorter: u32) -> Pair {
-        let [fails, holds, after] = std::array::from_fn(|_| self.builder.block());
-        let least = self.builder.constant(shorter + ETHERNET_HEADER);
-        let too_short = if shorter == 0 {
-            Test::Equal(least, self.zero)
-        } else {
-            Test::Below(state.length, least)
-        };
-        let ways = self.builder.branch(too_short, fails, holds);
-        let mut results = Vec::new();
-        if ways[0] {
-            self.builder.at = fails;
-            self.builder.jump(after);
-            results.push([
-                self.builder.constant(-22i32 as u32),
-                self.builder.constant(u32::MAX),
-            ]);
-        }
-        self.builder.at = holds;
-        self.builder.emit(op);
-        self.builder.jump(after);
-        results.push([self.zero; 2]);
-        self.builder.at = after;
-        state.length = self.builder.emit(Op::Length);
-        state.base = self.builder.emit(Op::Base);
-        state.packet_version = self.version();
-        arithmetic::join(&mut self.builder, after, &results)
     }
 
     pub(super) fn event(
@@ -151,13 +105,13 @@ impl Translation<'_> {
         state: &mut State,
         frame: usize,
         kinds: &[Kind; 5],
-        flags: Option<u64>,
         length: Option<u64>,
     ) -> Result<()> {
-        let (Kind::Map(map), Some(flags), Some(length @ 0..=64)) = (kinds[1], flags, length) else {
+        let flags = state.read(frame, Reg::R3);
+        let (Kind::Map(map), Some(length @ 0..=64)) = (kinds[1], length) else {
             return self.refuse(Refusal::EventForm);
         };
-        let data = self.argument(state, kinds[3], length as u32)?;
+        let data = self.argument(state, kinds, Reg::R4, length as u32)?;
         let call = self.builder.emit(Op::Call(Box::new(Call {
             helper: EVENT as u16,
             map,
@@ -167,10 +121,11 @@ impl Translation<'_> {
             length: length as u32,
         })));
         state.stretch = self.version();
-        state.frames[frame].registers[0] = [
+        let result = [
             self.builder.emit(Op::Result(call, 0)),
             self.builder.emit(Op::Result(call, 1)),
         ];
+        state.set(frame, Reg::R0, result);
         Ok(())
     }
 }

@@ -10,13 +10,12 @@ impl Translation<'_> {
         &mut self,
         slot: usize,
         instruction: &Instruction,
-        chain: usize,
-        depth: usize,
         state: &mut State,
     ) -> Result<()> {
-        let fact = self.facts.at(chain, slot).copied().unwrap_or_default();
+        let facts = self.facts;
+        let fact = facts.at(self.chain, slot).copied().unwrap_or_default();
         let kinds = fact.kinds;
-        let frame = depth;
+        let frame = state.top();
         let zero = self.zero;
         match *instruction {
             Instruction::Alu {
@@ -50,11 +49,14 @@ impl Translation<'_> {
                         right = self.address_of(state, right);
                     }
                 }
-                if !is_move && kinds[..2].contains(&Kind::Other) {
+                let is_mixed = |kind| matches!(kind, Kind::Other | Kind::Nullable);
+                if is_mixed(kinds[1]) && (!is_move || width == Width::W32)
+                    || is_mixed(kinds[0]) && !is_move
+                {
                     return self.refuse(Refusal::MixedPointer);
                 }
                 let result = arithmetic::alu(&mut self.builder, op, width, left, right);
-                state.frames[frame].registers[dst.index()] = result;
+                state.set(frame, dst, result);
             }
             Instruction::MoveSigned {
                 width,
@@ -64,20 +66,22 @@ impl Translation<'_> {
             } => {
                 self.only_number(kinds[1])?;
                 let [low, _] = state.read(frame, src);
-                state.frames[frame].registers[dst.index()] =
-                    arithmetic::sign_extend(&mut self.builder, low, from, width);
+                let result = arithmetic::sign_extend(&mut self.builder, low, from, width);
+                state.set(frame, dst, result);
             }
             Instruction::Negate { width, dst } => {
                 self.only_number(kinds[0])?;
                 let value = state.read(frame, dst);
-                state.frames[frame].registers[dst.index()] =
-                    arithmetic::alu(&mut self.builder, AluOp::Sub, width, [zero; 2], value);
+                let left = [zero; 2];
+                let result = arithmetic::alu(&mut self.builder, AluOp::Sub, width, left, value);
+                state.set(frame, dst, result);
             }
             Instruction::Swap { swap, size, dst } => {
                 self.only_number(kinds[0])?;
                 let value = state.read(frame, dst);
-                state.frames[frame].registers[dst.index()] =
+                let result =
                     arithmetic::swap(&mut self.builder, swap != Swap::ToLittle, size, value);
+                state.set(frame, dst, result);
             }
             Instruction::LoadImm64 { dst, value } => {
                 let pair = match value {
@@ -89,7 +93,7 @@ impl Translation<'_> {
                     Imm64::MapFd(_) | Imm64::MapIndex(_) => [zero; 2],
                     _ => return self.refuse(Refusal::Instruction),
                 };
-                state.frames[frame].registers[dst.index()] = pair;
+                state.set(frame, dst, pair);
             }
             Instruction::Load {
                 size,
@@ -100,7 +104,7 @@ impl Translation<'_> {
             } => {
                 let address = state.read(frame, base);
                 let result = self.load(state, kinds[0], fact.reach, address, off, size)?;
-                state.frames[frame].registers[dst.index()] = result;
+                state.set(frame, dst, result);
             }
             Instruction::Store {
                 size,
@@ -113,9 +117,12 @@ impl Translation<'_> {
                     Operand::Reg(reg) => {
                         let value = state.read(frame, reg);
                         let spills = matches!(kinds[0], Kind::Stack { .. }) && size == Size::B64;
-                        if kinds[1].is_packet() && !spills {
+                        if spills {
+                            value
+                        } else if kinds[1].is_packet() {
                             self.address_of(state, value)
                         } else {
+                            self.only_value(kinds[1])?;
                             value
                         }
                     }
@@ -160,6 +167,14 @@ impl Translation<'_> {
         }
     }
 
+    /// Refuses what our code holds otherwise than the program does.
+    fn only_value(&self, kind: Kind) -> Result<()> {
+        match kind {
+            Kind::Number | Kind::Unseen | Kind::MapValue(_) => Ok(()),
+            _ => self.refuse(Refusal::MixedPointer),
+        }
+    }
+
     pub(super) fn immediate(&mut self, imm: i32) -> Pair {
         let imm = i64::from(imm);
         [
@@ -170,7 +185,8 @@ impl Translation<'_> {
 
     /// The address that a distance from the packet's start stands for.
     pub(super) fn address_of(&mut self, state: &State, value: Pair) -> Pair {
-        let base = [state.base, self.zero];
+        // The marks of both sum up to 0.
+        let base = [state.base(), self.mark];
         arithmetic::alu(&mut self.builder, AluOp::Add, Width::W64, value, base)
     }
 
@@ -178,17 +194,13 @@ impl Translation<'_> {
     pub(super) fn condition(
         &mut self,
         condition: Condition,
-        chain: usize,
         slot: usize,
         state: &State,
     ) -> Result<(Test, bool)> {
-        let kinds = self
-            .facts
-            .at(chain, slot)
-            .copied()
-            .unwrap_or_default()
-            .kinds;
-        let frame = state.frames.len() - 1;
+        let facts = self.facts;
+        let fact = facts.at(self.chain, slot).copied().unwrap_or_default();
+        let kinds = fact.kinds;
+        let frame = state.top();
         let mut left = state.read(frame, condition.dst);
         let mut right = match condition.src {
             Operand::Reg(reg) => state.read(frame, reg),
@@ -209,12 +221,14 @@ impl Translation<'_> {
                 right = self.address_of(state, right);
             }
         }
+        let is_null_check = width == Width::W64
+            && matches!(condition.op, CmpOp::Eq | CmpOp::Ne)
+            && condition.src == Operand::Imm(0);
         for kind in [kinds[0], if is_register { kinds[1] } else { Kind::Number }] {
-            if matches!(
-                kind,
-                Kind::Other | Kind::Stack { .. } | Kind::Map(_) | Kind::Context
-            ) {
-                return self.refuse(Refusal::MixedPointer);
+            match kind {
+                Kind::Nullable if is_null_check => {}
+                Kind::Packet { .. } | Kind::PacketEnd => {}
+                kind => self.only_value(kind)?,
             }
         }
         let (a, b) = (left, right);

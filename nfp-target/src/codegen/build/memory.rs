@@ -10,8 +10,8 @@ impl Translation<'_> {
     pub(super) fn packet_address(&mut self, state: &State, distance: Value, off: i16) -> Address {
         let (varies, constant) = self.split(distance);
         let base = match varies {
-            None => state.base,
-            Some(distance) => self.builder.binary(Binary::Add, state.base, distance),
+            None => state.base(),
+            Some(distance) => self.builder.binary(Binary::Add, state.base(), distance),
         };
         Address::Packet {
             base,
@@ -114,8 +114,8 @@ impl Translation<'_> {
     ) -> Result<Pair> {
         match kind {
             Kind::Context => match (off, size) {
-                (0, Size::B32) => Ok([self.zero; 2]),
-                (4, Size::B32) => Ok([state.length, self.zero]),
+                (0, Size::B32) => Ok([self.zero, self.mark]),
+                (4, Size::B32) => Ok([state.length(), self.mark]),
                 _ => self.refuse(Refusal::ContextField { offset: off }),
             },
             Kind::Packet { .. } => {
@@ -143,12 +143,13 @@ impl Translation<'_> {
                     state.stretch,
                 ))
             }
-            Kind::Stack { depth, offset } => {
-                let Some(offset) = offset else {
-                    return self.refuse(Refusal::StackVariable);
-                };
-                let at = offset + i32::from(off);
-                self.load_stack(state, depth, at, size)
+            Kind::Stack { depth, at } => {
+                let address = (0, address[0]);
+                let values = self.at_place(state, address, at, |this, state, place| {
+                    let pair = this.load_stack(state, depth, place + i32::from(off), size)?;
+                    Ok(pair.to_vec())
+                })?;
+                Ok([values[0], values[1]])
             }
             _ => self.refuse(Refusal::Pointer),
         }
@@ -161,10 +162,10 @@ impl Translation<'_> {
         at: i32,
         size: Size,
     ) -> Result<Pair> {
-        let Some(frame) = state.frames.get(usize::from(depth)) else {
-            return self.refuse(Refusal::Pointer);
+        let word = |offset: i32| {
+            let at = self.word_at(state, depth, offset);
+            at.map_or(self.zero, |at| state.values[at])
         };
-        let word = |offset: i32| frame.word(offset).unwrap_or(self.zero);
         let start = at.div_euclid(4) * 4;
         let byte = at.rem_euclid(4);
         let (first, second, third) = (word(start), word(start + 4), word(start + 8));
@@ -219,12 +220,13 @@ impl Translation<'_> {
                 state.packet_version = self.version();
                 Ok(())
             }
-            Kind::Stack { depth, offset } => {
-                let Some(offset) = offset else {
-                    return self.refuse(Refusal::StackVariable);
-                };
-                let at = offset + i32::from(off);
-                self.store_stack(state, depth, at, size, value)
+            Kind::Stack { depth, at } => {
+                let address = (0, address[0]);
+                self.at_place(state, address, at, |this, state, place| {
+                    this.store_stack(state, depth, place + i32::from(off), size, value)?;
+                    Ok(Vec::new())
+                })?;
+                Ok(())
             }
             Kind::Context if off == 16 && size == Size::B32 => {
                 self.queue(value[0]);
@@ -262,9 +264,6 @@ impl Translation<'_> {
         size: Size,
         value: Pair,
     ) -> Result<()> {
-        let Some(frame) = state.frames.get_mut(usize::from(depth)) else {
-            return self.refuse(Refusal::Pointer);
-        };
         let mut left = size.bytes() as i32;
         let mut at = at;
         let mut done = 0;
@@ -273,7 +272,11 @@ impl Translation<'_> {
             let (word, byte) = (at.div_euclid(4) * 4, at.rem_euclid(4));
             let (source, from) = (value[done as usize / 4], done % 4);
             let count = left.min(4 - byte).min(4 - from);
-            let old = frame.word(word).unwrap_or(self.zero);
+            let Some(place) = self.word_at(state, depth, word) else {
+                let why = "a word of the stack that nothing writes";
+                return self.refuse(Refusal::Internal(why.into()));
+            };
+            let old = state.values[place];
             let mask = ((1u32 << count) - 1) << byte;
             let rotate = (from - byte).rem_euclid(4) * 8;
             let new = if mask == 15 {
@@ -286,7 +289,7 @@ impl Translation<'_> {
                     mask: mask as u8,
                 })
             };
-            frame.set_word(word, new);
+            state.values[place] = new;
             at += count;
             done += count;
             left -= count;

@@ -1,13 +1,18 @@
 //! From eBPF to the mid-level form. Subprograms are put in place of their calls.
 
+mod adjust;
 mod builder;
 mod call;
 mod instruction;
 mod memory;
+mod places;
+mod state;
 
 pub(super) use builder::Builder;
+use state::State;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use offload_compiler::cfg::{Cfg, Edge, Function};
 use offload_compiler::isa::{
@@ -16,7 +21,7 @@ use offload_compiler::isa::{
 use offload_compiler::verify::{Input, Verdict};
 
 use super::arithmetic;
-use super::facts::{Facts, Kind};
+use super::facts::{Facts, Kind, StackPlace};
 use super::mir::{Address, Binary, Call, End, Mir, Op, Test, Value};
 use super::{Refusal, Unsupported};
 use crate::profile::Profile;
@@ -35,69 +40,11 @@ const ETHERNET_HEADER: u32 = 14;
 /// The receive queue that stands for one that does not fit its byte.
 const NO_QUEUE: u32 = 64;
 
+/// The upper word of a register with a distance from the packet's start: so one is never 0, as an address is not.
+const PACKET_MARK: u32 = 1 << 31;
+
 /// Lower and upper word of a register.
 pub(super) type Pair = [Value; 2];
-
-/// Registers and stack of one frame.
-#[derive(Debug, Clone)]
-struct Frame {
-    registers: [Pair; 11],
-    /// By the distance from the frame's top, in bytes: negative multiples of 4, lowest first.
-    stack: Vec<(i32, Value)>,
-}
-
-impl Frame {
-    /// The word of the stack at this distance from the frame's top.
-    fn word(&self, offset: i32) -> Option<Value> {
-        let at = self.stack.binary_search_by_key(&offset, |(at, _)| *at);
-        at.ok().map(|at| self.stack[at].1)
-    }
-
-    fn set_word(&mut self, offset: i32, value: Value) {
-        match self.stack.binary_search_by_key(&offset, |(at, _)| *at) {
-            Ok(at) => self.stack[at].1 = value,
-            Err(at) => self.stack.insert(at, (offset, value)),
-        }
-    }
-}
-
-/// All that changes from instruction to instruction.
-#[derive(Debug, Clone)]
-struct State {
-    frames: Vec<Frame>,
-    length: Value,
-    base: Value,
-    packet_version: u32,
-    map_version: u32,
-    /// Changes with each call of a helper.
-    stretch: u32,
-}
-
-impl State {
-    fn read(&self, frame: usize, reg: Reg) -> Pair {
-        self.frames[frame].registers[reg.index()]
-    }
-
-    /// All values of it, always in the same order.
-    fn values(&self) -> impl Iterator<Item = Value> + '_ {
-        let of_frames = self.frames.iter().flat_map(|frame| {
-            let registers = frame.registers.iter().flatten().copied();
-            registers.chain(frame.stack.iter().map(|(_, value)| *value))
-        });
-        [self.length, self.base].into_iter().chain(of_frames)
-    }
-
-    /// The same values, to be changed.
-    fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        let of_frames = self.frames.iter_mut().flat_map(|frame| {
-            let registers = frame.registers.iter_mut().flatten();
-            registers.chain(frame.stack.iter_mut().map(|(_, value)| value))
-        });
-        [&mut self.length, &mut self.base]
-            .into_iter()
-            .chain(of_frames)
-    }
-}
 
 /// Translates a program that the verifier accepted.
 pub(super) fn build(
@@ -109,35 +56,36 @@ pub(super) fn build(
     let at = |slot, why| Unsupported { slot, why };
     let cfg = Cfg::build(input.code, &BTreeMap::new())
         .map_err(|error| at(0, Refusal::ControlFlow(error.to_string())))?;
-    let mut stack_words: BTreeMap<u8, BTreeSet<i32>> = BTreeMap::new();
+    let mut stack_words: Vec<Vec<i32>> = Vec::new();
     for (depth, offset) in facts.stored() {
-        stack_words.entry(depth).or_default().insert(offset);
+        let depth = usize::from(depth);
+        if stack_words.len() <= depth {
+            stack_words.resize(depth + 1, Vec::new());
+        }
+        stack_words[depth].push(offset);
     }
-    let mut builder = Builder::new();
+    let mut builder = Builder::new(input.code.len());
     let zero = builder.constant(0);
+    let mark = builder.constant(PACKET_MARK);
     let length = builder.emit(Op::Length);
     let base = builder.emit(Op::Base);
     let mut translation = Translation {
         input,
         profile,
         facts,
-        reached: &verdict.reached,
+        verdict,
         cfg: &cfg,
         zero,
+        mark,
         builder,
         stack_words,
         versions: 0,
         translated: 0,
+        chain: 0,
+        outer: 0,
     };
-    let mut state = State {
-        frames: Vec::new(),
-        length,
-        base,
-        packet_version: 0,
-        map_version: 0,
-        stretch: 0,
-    };
-    state.frames.push(translation.frame(0));
+    let mut state = State::new(length, base);
+    translation.push_frame(&mut state, 0);
     translation.function(0, &mut Vec::new(), state)?;
     Ok(translation.builder.mir)
 }
@@ -146,13 +94,18 @@ struct Translation<'a> {
     input: &'a Input<'a>,
     profile: &'a Profile,
     facts: &'a Facts,
-    reached: &'a [bool],
+    verdict: &'a Verdict,
     cfg: &'a Cfg,
     zero: Value,
+    mark: Value,
     builder: Builder,
-    stack_words: BTreeMap<u8, BTreeSet<i32>>,
+    /// The words of the stack that are written to, by the depth of the frame: distances from its top, lowest first.
+    stack_words: Vec<Vec<i32>>,
     versions: u32,
     translated: usize,
+    /// The chain of calls that facts are asked for, and how many calls are outside of it.
+    chain: usize,
+    outer: usize,
 }
 
 /// A block of the program that is to be translated.
@@ -160,8 +113,8 @@ struct Translation<'a> {
 struct Place {
     block: usize,
     incoming: Vec<State>,
-    /// The values of a loop's head that get an operand with each way back.
-    phis: Option<Vec<Value>>,
+    /// Of a loop's head what gets an operand with each way back: the phi of each value of the state.
+    phis: Vec<(usize, Value)>,
 }
 
 type Result<T, E = Unsupported> = std::result::Result<T, E>;
@@ -174,16 +127,23 @@ impl Translation<'_> {
         })
     }
 
-    fn frame(&self, depth: u8) -> Frame {
-        let words = self.stack_words.get(&depth);
-        Frame {
-            registers: [[self.zero; 2]; 11],
-            stack: words
-                .into_iter()
-                .flatten()
-                .map(|&offset| (offset, self.zero))
-                .collect(),
-        }
+    /// Adds a frame in which nothing was written, at a depth as facts count it.
+    fn push_frame(&self, state: &mut State, depth: usize) {
+        let words = self.stack_words.get(depth).map_or(0, Vec::len);
+        state.push_frame(words, self.zero);
+    }
+
+    /// Where a word of the stack is among a state's values, if it is ever written to: by the depth of its frame, as facts
+    /// count it, and its distance from the frame's top.
+    fn word_at(&self, state: &State, depth: u8, offset: i32) -> Option<usize> {
+        let words = self.stack_words.get(usize::from(depth))?;
+        let at = words.binary_search(&offset).ok()?;
+        state.word(self.outer + usize::from(depth), at)
+    }
+
+    /// The registers that are read at a slot or later.
+    fn live(&self, slot: usize) -> u16 {
+        self.verdict.live.get(slot).copied().unwrap_or(u16::MAX)
     }
 
     fn version(&mut self) -> u32 {
@@ -192,7 +152,7 @@ impl Translation<'_> {
     }
 
     fn is_reached(&self, slot: usize) -> bool {
-        self.reached.get(slot).copied().unwrap_or(true)
+        self.verdict.reached.get(slot).copied().unwrap_or(true)
     }
 
     /// Translates a function from the current block on. Gives the ends of a subprogram: block and state.
@@ -204,19 +164,21 @@ impl Translation<'_> {
     ) -> Result<Vec<(usize, State)>> {
         let cfg = self.cfg;
         let function = &cfg.functions[index];
-        let Some(chain) = self.facts.chain(calls) else {
+        let Some(chain) = self.facts.chain(&calls[self.outer..]) else {
             return self.refuse(Refusal::Unverified);
         };
-        let order = order(function);
-        let mut position = vec![usize::MAX; function.blocks.node_count()];
+        self.chain = chain;
+        let ways = ways(function);
+        let order = order(&ways);
+        let mut position = vec![usize::MAX; ways.len()];
         for (at, &block) in order.iter().enumerate() {
             position[block] = at;
         }
         // A loop's head is where a block leads back to.
-        let mut heads = vec![false; position.len()];
+        let mut heads = vec![false; ways.len()];
         for (here, &block) in order.iter().enumerate() {
-            for (to, _) in function.successors(node(block)) {
-                heads[to.index()] |= position[to.index()] <= here;
+            for (to, _) in ways[block].into_iter().flatten() {
+                heads[to] |= position[to] <= here;
             }
         }
         let mut places: Vec<Place> = Vec::new();
@@ -236,155 +198,145 @@ impl Translation<'_> {
                 continue;
             }
             self.builder.at = places[block].block;
-            let (mut state, phis) = self.merge(places[block].block, incoming, is_head);
-            if is_head {
-                places[block].phis = Some(phis);
-            }
-            self.block(function, block, chain, calls, &mut state)?;
+            let live = self.live(function.blocks[node(block)].slots.start);
+            let mut state;
+            (state, places[block].phis) = self.merge(places[block].block, incoming, is_head, live);
+            self.block(function, block, calls, &mut state)?;
             let last = self.builder.at;
             if self.builder.mir.blocks[last].end == End::Open {
                 let slots = &function.blocks[node(block)].slots;
                 let instruction = self.input.code.at(slots.end - 1);
                 if matches!(instruction, Some(Instruction::Exit)) {
                     if calls.is_empty() {
-                        let verdict = state.frames[0].registers[0][0];
+                        let [verdict, _] = state.read(0, Reg::R0);
                         self.builder.mir.blocks[last].end = End::Exit(verdict);
                     } else {
                         ends.push((last, state));
                     }
                     continue;
                 }
-                let mut ways = Vec::new();
-                for (to, edge) in function.successors(node(block)) {
-                    if self.is_reached(function.blocks[to].slots.start) {
-                        ways.push((to.index(), edge));
-                    }
-                }
-                self.leave(
-                    function,
-                    block,
-                    &ways,
-                    &mut places,
-                    &position,
-                    here,
-                    chain,
-                    &state,
-                )?;
+                // Where nothing was seen to go is no way.
+                let ways = ways[block].map(|way| {
+                    way.filter(|(to, _)| self.is_reached(function.blocks[node(*to)].slots.start))
+                });
+                let last = function.blocks[node(block)].slots.end - 1;
+                self.leave(last, ways, &mut places, &position, here, state)?;
             }
         }
         Ok(ends)
     }
 
-    /// The state at a block's start, and a loop's phis.
+    /// The state at a block's start, and a loop's phis. `live` are the registers of the frame that runs whose values matter.
     fn merge(
         &mut self,
         block: usize,
         mut incoming: Vec<State>,
         is_head: bool,
-    ) -> (State, Vec<Value>) {
-        if incoming.len() == 1 && !is_head {
-            return (incoming.swap_remove(0), Vec::new());
+        live: u16,
+    ) -> (State, Vec<(usize, Value)>) {
+        let mut state = incoming.remove(0);
+        if incoming.is_empty() && !is_head {
+            return (state, Vec::new());
         }
-        let (mut merged, mut phis) = (Vec::new(), Vec::new());
-        let mut ways: Vec<_> = incoming.iter().map(State::values).collect();
-        let mut operands = Vec::with_capacity(ways.len());
-        loop {
-            operands.clear();
-            operands.extend(ways.iter_mut().filter_map(Iterator::next));
-            let [first, others @ ..] = &operands[..] else {
-                break;
-            };
-            if !is_head && others.iter().all(|other| other == first) {
-                merged.push(*first);
+        let mut phis = Vec::new();
+        for at in 0..state.values.len() {
+            let first = state.values[at];
+            if state.is_dead(at, live) {
+                state.values[at] = self.zero;
                 continue;
             }
+            if !is_head && incoming.iter().all(|other| other.values[at] == first) {
+                continue;
+            }
+            let operands: Vec<Value> = std::iter::once(first)
+                .chain(incoming.iter().map(|other| other.values[at]))
+                .collect();
             let zeros = |zeros, &operand| zeros & self.builder.mir.zeros(operand);
             let zeros = if is_head {
                 0
             } else {
                 operands.iter().fold(u32::MAX, zeros)
             };
-            let phi = self.builder.phi(block, operands.clone(), zeros);
-            phis.push(phi);
-            merged.push(phi);
+            let phi = self.builder.phi(block, operands, zeros);
+            phis.push((at, phi));
+            state.values[at] = phi;
         }
-        drop(ways);
-        let same = |version: fn(&State) -> u32| {
-            !is_head
-                && incoming
-                    .iter()
-                    .all(|state| version(state) == version(&incoming[0]))
-        };
-        let (packet, map) = (
-            same(|state| state.packet_version),
-            same(|state| state.map_version),
-        );
-        let stretch = same(|state| state.stretch);
-        let mut state = incoming.swap_remove(0);
-        for (value, merged) in state.values_mut().zip(merged) {
-            *value = merged;
+        let differs =
+            |of: fn(&State) -> u32| is_head || incoming.iter().any(|other| of(other) != of(&state));
+        let [packet, map, stretch] = [
+            differs(|state| state.packet_version),
+            differs(|state| state.map_version),
+            differs(|state| state.stretch),
+        ];
+        for other in &incoming {
+            state.moved = state
+                .moved
+                .zip(other.moved)
+                .map(|(one, other)| (one.0.min(other.0), one.1.max(other.1)));
         }
-        if !packet {
-            state.packet_version = self.version();
-        }
-        if !map {
-            state.map_version = self.version();
-        }
-        if !stretch {
-            state.stretch = self.version();
+        state.moved = state.moved.filter(|_| !is_head);
+        for (differs, version) in [
+            (packet, &mut state.packet_version),
+            (map, &mut state.map_version),
+            (stretch, &mut state.stretch),
+        ] {
+            if differs {
+                self.versions += 1;
+                *version = self.versions;
+            }
         }
         (state, phis)
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one loop over blocks"
-    )]
+    /// Leaves a block for those that it leads to, after its instruction at `slot`.
     fn leave(
         &mut self,
-        function: &Function,
-        block: usize,
-        ways: &[(usize, Edge)],
+        slot: usize,
+        ways: Ways,
         places: &mut [Place],
         position: &[usize],
         here: usize,
-        chain: usize,
-        state: &State,
+        state: State,
     ) -> Result<()> {
-        let taken = match *ways {
-            [] => return self.refuse(Refusal::ControlFlow("no way on".into())),
-            [(to, _)] => {
+        let taken = match ways {
+            [None, None] => return self.refuse(Refusal::ControlFlow("no way on".into())),
+            [Some((to, _)), None] | [None, Some((to, _))] => {
                 self.builder.jump(places[to].block);
-                vec![to]
+                [Some(to), None]
             }
-            [(one, edge), (other, _)] => {
-                let slot = function.blocks[node(block)].slots.end - 1;
+            [Some((one, edge)), Some((other, _))] => {
                 let (condition, yes, no) = match edge {
                     Edge::Taken(condition) => (condition, one, other),
                     Edge::NotTaken(condition) => (condition, other, one),
                     _ => return self.refuse(Refusal::Instruction),
                 };
-                let (test, negated) = self.condition(condition, chain, slot, state)?;
+                let (test, negated) = self.condition(condition, slot, &state)?;
                 let (yes, no) = if negated { (no, yes) } else { (yes, no) };
                 let there = self
                     .builder
                     .branch(test, places[yes].block, places[no].block);
-                [yes, no]
-                    .into_iter()
-                    .zip(there)
-                    .filter_map(|(to, is_there)| is_there.then_some(to))
-                    .collect()
+                [there[0].then_some(yes), there[1].then_some(no)]
             }
-            _ => return self.refuse(Refusal::Instruction),
         };
-        for to in taken {
+        let mut go = |builder: &mut Builder, to: usize, state: Cow<'_, State>| {
+            let place = &mut places[to];
             if position[to] <= here {
-                let phis = places[to].phis.clone().unwrap_or_default();
-                for (phi, value) in phis.into_iter().zip(state.values()) {
-                    self.builder.add_operand(phi, value);
+                for &(at, phi) in &place.phis {
+                    builder.add_operand(phi, state.values[at]);
                 }
             } else {
-                places[to].incoming.push(state.clone());
+                place.incoming.push(state.into_owned());
+            }
+        };
+        match taken {
+            [Some(one), Some(other)] => {
+                go(&mut self.builder, one, Cow::Borrowed(&state));
+                go(&mut self.builder, other, Cow::Owned(state));
+            }
+            [one, other] => {
+                if let Some(to) = one.or(other) {
+                    go(&mut self.builder, to, Cow::Owned(state));
+                }
             }
         }
         Ok(())
@@ -395,7 +347,6 @@ impl Translation<'_> {
         &mut self,
         function: &Function,
         block: usize,
-        chain: usize,
         calls: &mut Vec<usize>,
         state: &mut State,
     ) -> Result<()> {
@@ -409,7 +360,7 @@ impl Translation<'_> {
                 let start = (slot as i64 + 1 + i64::from(distance)) as usize;
                 self.subprogram(slot, start, calls, state)?;
             } else {
-                self.instruction(slot, instruction, chain, calls.len(), state)?;
+                self.instruction(slot, instruction, state)?;
             }
         }
         Ok(())
@@ -432,12 +383,18 @@ impl Translation<'_> {
             return self.refuse(Refusal::Instruction);
         };
         calls.push(slot);
+        let (chain, outer) = (self.chain, self.outer);
+        let is_global = |function: &offload_compiler::verify::Function| function.global.is_some();
+        if self.input.function_at(start).is_some_and(is_global) {
+            self.outer = calls.len();
+        }
         let mut inner = state.clone();
-        let mut frame = self.frame(calls.len() as u8);
-        let caller = &inner.frames[inner.frames.len() - 1];
-        frame.registers[1..=5].copy_from_slice(&caller.registers[1..=5]);
-        inner.frames.push(frame);
+        self.push_frame(&mut inner, calls.len() - self.outer);
+        for reg in &Reg::ALL[1..=5] {
+            inner.set(calls.len(), *reg, state.read(calls.len() - 1, *reg));
+        }
         let ends = self.function(index, calls, inner)?;
+        (self.chain, self.outer) = (chain, outer);
         calls.pop();
         self.builder.slot = slot;
         let after = self.builder.block();
@@ -445,17 +402,16 @@ impl Translation<'_> {
         for (block, mut end) in ends {
             self.builder.at = block;
             self.builder.jump(after);
-            let result = end.frames.pop().map(|frame| frame.registers[0]);
-            if let (Some(frame), Some(result)) = (end.frames.last_mut(), result) {
-                frame.registers[0] = result;
-            }
+            let result = end.read(calls.len() + 1, Reg::R0);
+            end.pop_frame();
+            end.set(calls.len(), Reg::R0, result);
             incoming.push(end);
         }
         if incoming.is_empty() {
             return self.refuse(Refusal::ControlFlow("a call that never returns".into()));
         }
         self.builder.at = after;
-        (*state, _) = self.merge(after, incoming, false);
+        (*state, _) = self.merge(after, incoming, false, self.live(slot + 1));
         Ok(())
     }
 }
@@ -464,11 +420,23 @@ fn node(block: usize) -> offload_compiler::cfg::BlockId {
     offload_compiler::cfg::BlockId::new(block)
 }
 
+/// Where a block leads.
+type Ways = [Option<(usize, Edge)>; 2];
+
+/// Where each block of a function leads.
+fn ways(function: &Function) -> Vec<Ways> {
+    let ways_of = |block| {
+        let ways = function.successors(node(block));
+        let way = |at: usize| ways.get(at).map(|&(to, edge)| (to.index(), edge));
+        [way(0), way(1)]
+    };
+    (0..function.blocks.node_count()).map(ways_of).collect()
+}
+
 /// A function's blocks, each after those that lead to it, loops apart.
-fn order(function: &Function) -> Vec<usize> {
-    let count = function.blocks.node_count();
-    let mut seen = vec![false; count];
-    let mut order = Vec::with_capacity(count);
+fn order(ways: &[Ways]) -> Vec<usize> {
+    let mut seen = vec![false; ways.len()];
+    let mut order = Vec::with_capacity(ways.len());
     let mut work = vec![(0, false)];
     while let Some((block, done)) = work.pop() {
         if done {
@@ -479,9 +447,9 @@ fn order(function: &Function) -> Vec<usize> {
             continue;
         }
         work.push((block, true));
-        for (next, _) in function.successors(node(block)) {
-            if !seen[next.index()] {
-                work.push((next.index(), false));
+        for (next, _) in ways[block].into_iter().flatten() {
+            if !seen[next] {
+                work.push((next, false));
             }
         }
     }

@@ -31,7 +31,8 @@ impl Layout {
                 _ => {}
             }
         }
-        let mut layout = Self {
+        let mut order = Vec::with_capacity(count);
+        let layout = Self {
             order: Vec::new(),
             real,
         };
@@ -40,22 +41,17 @@ impl Layout {
         while let Some(start) = waiting.pop() {
             let mut at = start;
             while !std::mem::replace(&mut placed[at], true) {
-                layout.order.push(at);
-                let targets = program.targets(at);
-                let targets: Vec<usize> = targets.into_iter().map(|to| layout.real(to)).collect();
+                order.push(at);
+                let targets = || program.targets(at).map(|to| layout.real(to));
                 // The last target is where it goes on without a branch.
-                let Some(&next) = targets.iter().rev().find(|&&to| !placed[to]) else {
+                let Some(next) = targets().filter(|&to| !placed[to]).last() else {
                     break;
                 };
-                for &target in &targets {
-                    if target != next && !placed[target] {
-                        waiting.push(target);
-                    }
-                }
+                waiting.extend(targets().filter(|&to| to != next && !placed[to]));
                 at = next;
             }
         }
-        layout
+        Self { order, ..layout }
     }
 
     /// The block that does what this one does.

@@ -29,6 +29,8 @@ const PLACEHOLDER: u16 = HELPER_BASE;
 /// Words that the card may fetch ahead.
 const EMPTY_WORDS: usize = 8;
 const SIGNAL: u8 = 1;
+/// Words of entry, exits and empty words.
+const FRAME_WORDS: usize = 23;
 
 /// A word whose branch target may be a block.
 struct Piece {
@@ -48,7 +50,15 @@ pub(super) fn emit(
     let layout = Layout::new(program, homes);
     let mut emission = Emission {
         homes,
-        pieces: Vec::new(),
+        // Most operations are a word.
+        pieces: Vec::with_capacity(
+            FRAME_WORDS
+                + program
+                    .blocks
+                    .iter()
+                    .map(|block| block.code.len())
+                    .sum::<usize>(),
+        ),
         slot: None,
     };
     emission.entry();

@@ -22,14 +22,21 @@ impl Selection<'_> {
         }
     }
 
-    pub(super) fn adjust(&mut self, to: To, source: Source, by: i32) {
-        let number = self.number(by.unsigned_abs());
-        let operation = if by < 0 {
+    /// Adds a change of the packet to what tells of it, or takes it away.
+    pub(super) fn adjust(&mut self, to: To, source: Source, by: Value, minus: bool) {
+        let (by, minus) = match self.mir.constant(by) {
+            Some(by) => {
+                let by = by as i32;
+                (self.number(by.unsigned_abs()), minus != (by < 0))
+            }
+            None => (self.source(by), minus),
+        };
+        let operation = if minus {
             AluOperation::Subtract
         } else {
             AluOperation::Add
         };
-        self.alu(to, operation, source, number);
+        self.alu(to, operation, source, by);
     }
 
     pub(super) fn address(&mut self, address: Address) -> Place {
@@ -133,7 +140,6 @@ impl Selection<'_> {
             to: To::Both(number),
             value,
         };
-        let flags = call.flags.unwrap_or(0);
         if call.helper == UPDATE {
             let at = self.word();
             self.alu(
@@ -146,14 +152,12 @@ impl Selection<'_> {
                 csr: Csr::LocalPointer2,
                 source: Source::Reg(at),
             });
-            self.push(load(8, flags as u32));
-            self.push(load(9, (flags >> 32) as u32));
+            self.flags(8, call);
         }
         if call.helper == EVENT {
             self.push(load(4, map));
             self.push(load(5, 0));
-            self.push(load(6, flags as u32));
-            self.push(load(7, (flags >> 32) as u32));
+            self.flags(6, call);
             self.alu(To::Both(8), AluOperation::B, Source::None, Source::Frame);
             self.push(load(9, 0));
             self.push(load(10, call.length));
@@ -183,5 +187,19 @@ impl Selection<'_> {
         self.constants.clear();
         self.forms = [None; 2];
         Ok(())
+    }
+
+    /// A call's flags in two registers, in both banks.
+    fn flags(&mut self, first: u8, call: &Call) {
+        for (number, value) in (first..).zip(call.flags.into_iter().flatten()) {
+            let to = To::Both(number);
+            match self.mir.constant(value) {
+                Some(value) => self.push(Inst::Load { to, value }),
+                None => {
+                    let source = self.source(value);
+                    self.alu(to, AluOperation::B, Source::None, source);
+                }
+            }
+        }
     }
 }

@@ -66,7 +66,12 @@ pub(super) fn select(mir: &Mir) -> Result<Program, Unsupported> {
     for (at, &block) in order.iter().enumerate() {
         number[block] = at;
     }
-    selection.program.blocks = vec![Code::default(); order.len()];
+    selection.program.classes.reserve(mir.ops.len());
+    selection.program.blocks.reserve(2 * order.len());
+    let code_of = |block: &usize| Code {
+        code: Vec::with_capacity(mir.blocks[*block].body.len() + 4),
+    };
+    selection.program.blocks.extend(order.iter().map(code_of));
     for &block in &order {
         for &value in &mir.blocks[block].body {
             if let Op::Phi(_) = mir.op(value) {

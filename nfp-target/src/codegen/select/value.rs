@@ -145,13 +145,13 @@ impl Selection<'_> {
                 self.push(Inst::Random { to });
             }
             &Op::AdjustHead(delta) => {
-                self.adjust(To::Vector(2), Source::Vector(2), delta);
-                self.adjust(To::Length, Source::Length, -delta);
-                self.adjust(To::Vector(0), Source::Vector(0), -delta);
+                self.adjust(To::Vector(2), Source::Vector(2), delta, false);
+                self.adjust(To::Length, Source::Length, delta, true);
+                self.adjust(To::Vector(0), Source::Vector(0), delta, true);
             }
             &Op::AdjustTail(delta) => {
-                self.adjust(To::Length, Source::Length, delta);
-                self.adjust(To::Vector(0), Source::Vector(0), delta);
+                self.adjust(To::Length, Source::Length, delta, false);
+                self.adjust(To::Vector(0), Source::Vector(0), delta, false);
             }
             &Op::Queue(queue) => {
                 self.push(Inst::Shift {

@@ -128,3 +128,16 @@ fn a_bounds_check_compares_with_the_length() {
         1
     );
 }
+
+#[test]
+fn words_before_a_branch_take_its_slots() {
+    let source = "r2 = *(u32 *)(r1 +0)\nr3 = *(u32 *)(r1 +4)\nr4 = r2\nr4 += 34\nif r4 > r3 goto +3\n\
+        r0 = *(u8 *)(r2 +23)\nr0 &= 3\nexit\nr0 = 1\nexit";
+    let words = words(source);
+    // The verdict is put where it is expected on the way there.
+    let is_filled = (0..words.len()).any(|at| {
+        let mut slots = words[at + 1..].iter().take(2);
+        words[at].starts_with("br[.15000], defer[") && slots.any(|word| word.contains("gprB_0"))
+    });
+    assert!(is_filled, "{words:#?}");
+}

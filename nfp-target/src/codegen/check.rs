@@ -15,11 +15,17 @@ const PLACES: usize = TRANSFER + 32;
 const BANK: usize = 32;
 const SCRATCH: usize = 21;
 
+/// A virtual register in few bytes: there are at most [`MOST_REGISTERS`].
+type Held = u16;
+
 /// No virtual register.
-const NONE: Reg = Reg::MAX;
+const NONE: Held = Held::MAX;
+
+/// Most virtual registers that can be checked: more than the card has room for words.
+pub(super) const MOST_REGISTERS: usize = NONE as usize;
 
 /// The virtual register that each place holds.
-type State = [Reg; PLACES];
+type State = [Held; PLACES];
 
 /// A row of places: of a register in both banks, or of transfer registers, more than one.
 #[derive(Clone, Copy)]
@@ -92,20 +98,17 @@ pub(super) fn check(program: &Program, homes: &Homes) -> Result<(), String> {
                 continue;
             };
             let mut changed = true;
-            match states.get_mut(before[target]) {
-                Some(known) => {
-                    changed = false;
-                    for (known, now) in known.iter_mut().zip(&state) {
-                        if *known != NONE && known != now {
-                            *known = NONE;
-                            changed = true;
-                        }
+            if let Some(known) = states.get_mut(before[target]) {
+                changed = false;
+                for (known, now) in known.iter_mut().zip(&state) {
+                    if *known != NONE && known != now {
+                        *known = NONE;
+                        changed = true;
                     }
                 }
-                None => {
-                    before[target] = states.len();
-                    states.push(state);
-                }
+            } else {
+                before[target] = states.len();
+                states.push(state);
             }
             if changed && !std::mem::replace(&mut waits[target], true) {
                 work.push(Reverse((rank[target], target)));
@@ -162,7 +165,10 @@ fn holds(state: &State, places: Places, reg: Reg) -> Result<(), String> {
     if places.count == 0 {
         return Err(format!("v{reg} is read and has no home"));
     }
-    if places.iter().any(|place| state.get(place) != Some(&reg)) {
+    if places
+        .iter()
+        .any(|place| state.get(place) != Some(&(reg as Held)))
+    {
         return Err(format!("v{reg} is read where it is not"));
     }
     Ok(())
@@ -210,10 +216,10 @@ fn step(program: &Program, homes: &Homes, inst: &Inst, state: &mut State) -> Res
         }
     }
     let written = |to| match to {
-        To::Reg(reg) => (reg, all(reg)),
+        To::Reg(reg) => (reg as Held, all(reg)),
         To::Transfer(reg, index) => match inst {
-            Inst::Read { .. } => (reg, all(reg)),
-            _ => (reg, all(reg).at(index)),
+            Inst::Read { .. } => (reg as Held, all(reg)),
+            _ => (reg as Held, all(reg).at(index)),
         },
         To::Local(word) => (NONE, Places::row(LOCAL + usize::from(word), 1)),
         To::Fixed(bank, number) => (NONE, general(bank, number)),

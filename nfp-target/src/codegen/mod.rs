@@ -23,6 +23,9 @@ pub mod mir;
 mod select;
 mod simplify;
 
+use std::collections::BTreeMap;
+
+use offload_compiler::cfg::Cfg;
 use offload_compiler::verify::{Input, Verdict};
 
 use crate::isa::Word;
@@ -147,6 +150,7 @@ pub struct Verified<'a> {
     input: &'a Input<'a>,
     verdict: Verdict,
     facts: facts::Facts,
+    cfg: Cfg,
 }
 
 /// Verifies an XDP program as one that is offloaded.
@@ -161,10 +165,15 @@ pub fn verify<'a>(input: &'a Input<'a>) -> Result<Verified<'a>, Unsupported> {
             why: Refusal::Verifier(error.message.clone()),
         });
     }
+    let cfg = Cfg::build(input.code, &BTreeMap::new()).map_err(|error| Unsupported {
+        slot: error.slot,
+        why: Refusal::ControlFlow(error.to_string()),
+    })?;
     Ok(Verified {
         input,
         verdict,
         facts,
+        cfg,
     })
 }
 
@@ -206,14 +215,20 @@ impl Verified<'_> {
     }
 
     fn attempt(&self, profile: &Profile, optimise: bool, merge: u8) -> Result<Image, Unsupported> {
-        let mut mir = build::build(self.input, profile, &self.verdict, &self.facts)?;
+        let mut mir = build::build(self, profile)?;
         simplify::simplify(&mut mir, optimise, merge);
         let program = select::select(&mir)?;
+        if program.classes.len() > check::MOST_REGISTERS {
+            return Err(Unsupported {
+                slot: 0,
+                why: Refusal::TooLong,
+            });
+        }
         let homes = allocate::allocate(&program)?;
         check::check(&program, &homes).map_err(|problem| Unsupported {
             slot: 0,
             why: Refusal::Internal(problem),
         })?;
-        emit::emit(&program, &homes, profile)
+        emit::emit(&program, &homes, profile, optimise)
     }
 }

@@ -19,19 +19,11 @@ pub(super) struct Interference {
 }
 
 impl Interference {
-    pub(super) fn new(program: &Program, out: &Lists<Reg>) -> Self {
+    pub(super) fn new(program: &Program, out: &Lists<Reg>, order: Vec<Reg>) -> Self {
         let count = program.classes.len();
         let mut position = vec![u32::MAX; count];
-        let mut order = Vec::with_capacity(count);
-        for code in &program.blocks {
-            for (_, inst) in &code.code {
-                inst.each_write(|reg| {
-                    if position[reg as usize] == u32::MAX {
-                        position[reg as usize] = order.len() as u32;
-                        order.push(reg);
-                    }
-                });
-            }
+        for (at, &reg) in (0..).zip(&order) {
+            position[reg as usize] = at;
         }
         let mut found = Self {
             order,

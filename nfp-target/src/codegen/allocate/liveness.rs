@@ -36,11 +36,13 @@ impl<T: Copy + Default> Lists<T> {
     }
 }
 
-/// What is live at the end of each block. Takes as long as the lists are.
-pub(super) fn live_out(program: &Program) -> Lists<Reg> {
+/// What is live at the end of each block, and all registers in the order of their first definition. Takes as long as the
+/// lists are.
+pub(super) fn live_out(program: &Program) -> (Lists<Reg>, Vec<Reg>) {
     let (registers, blocks) = (program.classes.len(), program.blocks.len());
     // The blocks that read a register before they write it, and those that write it: pairs, by register.
     let (mut exposed, mut written) = (Vec::new(), Vec::with_capacity(registers));
+    let mut order = Vec::with_capacity(registers);
     let mut is_exposed = vec![false; registers];
     let mut written_in = vec![u32::MAX; registers];
     let mut edges = Vec::with_capacity(2 * blocks);
@@ -53,7 +55,11 @@ pub(super) fn live_out(program: &Program) -> Lists<Reg> {
                 }
             });
             inst.each_write(|reg| {
-                if std::mem::replace(&mut written_in[reg as usize], block) != block {
+                let before = std::mem::replace(&mut written_in[reg as usize], block);
+                if before == u32::MAX {
+                    order.push(reg);
+                }
+                if before != block {
                     written.push((reg, block));
                 }
             });
@@ -98,7 +104,7 @@ pub(super) fn live_out(program: &Program) -> Lists<Reg> {
             }
         }
     }
-    Lists::new(blocks, &out)
+    (Lists::new(blocks, &out), order)
 }
 
 /// A set that can be listed and emptied in the time of its size.

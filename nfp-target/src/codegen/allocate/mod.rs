@@ -12,14 +12,18 @@
 mod grouped;
 mod interference;
 mod liveness;
+mod local;
 mod parity;
 mod taken;
 
 use grouped::Grouped;
 use interference::Interference;
 use liveness::{Lists, live_out};
+use local::LocalUse;
 use parity::Parity;
 use taken::Taken;
+
+use std::cell::OnceCell;
 
 use super::lir::{Class, Inst, Place, Program, Reg, Source, To};
 use super::select::LOCAL_WORDS;
@@ -51,8 +55,8 @@ pub(super) type Homes = Vec<Home>;
 
 /// Gives each virtual register a home.
 pub(super) fn allocate(program: &Program) -> Result<Homes, Unsupported> {
-    let live = live_out(program);
-    let mut allocation = Allocation::new(program, &live);
+    let (live, order) = live_out(program);
+    let mut allocation = Allocation::new(program, &live, order);
     allocation.banks(program);
     allocation.colour(program)?;
     Ok(allocation.homes)
@@ -65,12 +69,10 @@ struct Allocation<'a> {
     taken: Vec<Taken>,
     interference: Interference,
     both: Vec<bool>,
-    /// Only used where a word of local memory can stand.
-    spillable: Vec<bool>,
-    /// The other source of an operation.
-    partners: Grouped<Reg>,
     wishes: Grouped<Wish>,
     parity: Parity,
+    /// Once it is needed.
+    local_use: OnceCell<LocalUse>,
     /// All neighbours of each register, once they are needed.
     neighbours: Option<Vec<Vec<Reg>>>,
 }
@@ -83,18 +85,17 @@ enum Wish {
 }
 
 impl<'a> Allocation<'a> {
-    fn new(program: &Program, live: &'a Lists<Reg>) -> Self {
+    fn new(program: &Program, live: &'a Lists<Reg>, order: Vec<Reg>) -> Self {
         let count = program.classes.len();
         Self {
             live,
             homes: vec![Home::None; count],
             taken: vec![Taken::default(); count],
-            interference: Interference::new(program, live),
+            interference: Interference::new(program, live, order),
             both: vec![false; count],
-            spillable: vec![true; count],
-            partners: Grouped::default(),
             wishes: Grouped::default(),
             parity: Parity::new(count + 1),
+            local_use: OnceCell::new(),
             neighbours: None,
         }
     }
@@ -106,18 +107,11 @@ impl<'a> Allocation<'a> {
         for code in &program.blocks {
             let mut insts = code.code.iter().map(|(_, inst)| inst).peekable();
             while let Some(inst) = insts.next() {
-                let indirect = matches!(
-                    insts.peek(),
-                    Some(Inst::Shift {
-                        shift: Shift::LeftIndirect | Shift::RightIndirect,
-                        ..
-                    })
-                );
-                self.constraints(inst, indirect, &mut alone, &mut pairs);
+                let indirect = insts.peek().is_some_and(|next| is_indirect(next));
+                Self::constraints(inst, indirect, &mut alone, &mut pairs);
                 self.wish(inst);
             }
         }
-        self.partners.sort();
         self.wishes.sort();
         for (reg, bank) in alone {
             // Bank A is the side of the node that stands for it.
@@ -138,7 +132,6 @@ impl<'a> Allocation<'a> {
     }
 
     fn constraints(
-        &mut self,
         inst: &Inst,
         indirect: bool,
         alone: &mut Vec<(Reg, Bank)>,
@@ -165,21 +158,7 @@ impl<'a> Allocation<'a> {
                         alone.push((*reg, Bank::B));
                     }
                 }
-                for (one, other) in [(*left, *right), (*right, *left)] {
-                    if let Source::Reg(reg) = one {
-                        match other {
-                            Source::Reg(partner) => self.partners.push(reg, partner),
-                            Source::Vector(_) => self.spillable[reg as usize] = false,
-                            _ => {}
-                        }
-                        if indirect {
-                            self.spillable[reg as usize] = false;
-                        }
-                    }
-                }
-                return;
             }
-            Inst::Load { .. } | Inst::Copies(_) => return,
             Inst::Shift { left, right, .. } | Inst::Multiply { left, right, .. } => {
                 together(*left, *right);
             }
@@ -204,9 +183,6 @@ impl<'a> Allocation<'a> {
             }
             _ => {}
         }
-        let spillable = &mut self.spillable;
-        inst.each_read(|reg| spillable[reg as usize] = false);
-        inst.each_write(|reg| spillable[reg as usize] = false);
     }
 
     fn wish(&mut self, inst: &Inst) {
@@ -325,15 +301,8 @@ impl<'a> Allocation<'a> {
     }
 
     fn local(&self, program: &Program, reg: Reg, taken: Taken) -> Option<Home> {
-        let partner_is_local = || {
-            self.partners.of(reg).iter().any(|&(_, other)| {
-                other == reg || matches!(self.homes[other as usize], Home::Local(_))
-            })
-        };
-        if program.classes[reg as usize] != Class::Word
-            || !self.spillable[reg as usize]
-            || partner_is_local()
-        {
+        let local_use = || self.local_use.get_or_init(|| LocalUse::new(program));
+        if program.classes[reg as usize] != Class::Word || !local_use().allows(reg, &self.homes) {
             return None;
         }
         (program.arguments..LOCAL_WORDS as u8)
@@ -375,6 +344,17 @@ impl<'a> Allocation<'a> {
         self.neighbours = Some(neighbours);
         found
     }
+}
+
+/// Whether it shifts by what the operation before gives.
+fn is_indirect(inst: &Inst) -> bool {
+    matches!(
+        inst,
+        Inst::Shift {
+            shift: Shift::LeftIndirect | Shift::RightIndirect,
+            ..
+        }
+    )
 }
 
 /// The slot of a register's first definition.

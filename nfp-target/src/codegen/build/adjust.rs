@@ -35,14 +35,13 @@ impl Translation<'_> {
             fails.push(Test::Below(highest, place));
         }
         state.moved = moved;
-        fails.extend(match number {
-            Some(by) => (by > 0).then(|| self.is_shorter(state, by.unsigned_abs())),
-            None => {
-                let left = self.builder.binary(Binary::Sub, state.length(), delta);
-                let least = self.builder.constant(ETHERNET_HEADER);
-                Some(Test::Less(left, least))
-            }
-        });
+        if let Some(by) = number {
+            fails.extend((by > 0).then(|| self.is_shorter(state, by.unsigned_abs())));
+        } else {
+            let left = self.builder.binary(Binary::Sub, state.length(), delta);
+            let least = self.builder.constant(ETHERNET_HEADER);
+            fails.push(Test::Less(left, least));
+        }
         Ok(self.change(state, &fails, Op::AdjustHead(delta)))
     }
 

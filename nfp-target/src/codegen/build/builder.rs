@@ -9,11 +9,14 @@ use super::super::mir::{Binary, Block, End, Mir, Op, ShiftKind, Test, Value};
 const OPERATIONS: usize = 3;
 /// And about as many a block has.
 const BODY: usize = 8;
+const SMALL: usize = 64;
 
 /// A mid-level form under construction, with a place where operations are added.
 pub(in crate::codegen) struct Builder {
     pub(in crate::codegen) mir: Mir,
     constants: HashMap<u32, Value>,
+    /// Of small numbers, which are most.
+    small: [Option<Value>; SMALL],
     /// The block that grows.
     pub(in crate::codegen) at: usize,
     pub(in crate::codegen) slot: usize,
@@ -28,9 +31,10 @@ impl Builder {
                 ops: Vec::with_capacity(values),
                 zeros: Vec::with_capacity(values),
                 slots: Vec::with_capacity(values),
-                blocks: Vec::with_capacity(instructions),
+                blocks: Vec::with_capacity(instructions / 2),
             },
             constants: HashMap::default(),
+            small: [None; SMALL],
             at: 0,
             slot: 0,
         };
@@ -39,11 +43,20 @@ impl Builder {
     }
 
     pub(in crate::codegen) fn constant(&mut self, number: u32) -> Value {
+        let small = number as usize;
+        if let Some(&Some(value)) = self.small.get(small) {
+            return value;
+        }
         if let Some(&value) = self.constants.get(&number) {
             return value;
         }
         let value = self.push(Op::Const(number));
-        self.constants.insert(number, value);
+        match self.small.get_mut(small) {
+            Some(place) => *place = Some(value),
+            None => {
+                self.constants.insert(number, value);
+            }
+        }
         value
     }
 

@@ -23,7 +23,7 @@ impl Translation<'_> {
             let mut words = Vec::new();
             for word in 0..bytes.div_ceil(4) as i32 {
                 let left = bytes as i32 - 4 * word;
-                let [low, _] = this.load_stack(state, depth, place + 4 * word, Size::B32)?;
+                let [low, _] = this.load_stack(state, depth, place + 4 * word, Size::B32);
                 words.push(if left < 4 {
                     this.builder.emit(Op::Field {
                         source: low,

@@ -146,7 +146,7 @@ impl Translation<'_> {
             Kind::Stack { depth, at } => {
                 let address = (0, address[0]);
                 let values = self.at_place(state, address, at, |this, state, place| {
-                    let pair = this.load_stack(state, depth, place + i32::from(off), size)?;
+                    let pair = this.load_stack(state, depth, place + i32::from(off), size);
                     Ok(pair.to_vec())
                 })?;
                 Ok([values[0], values[1]])
@@ -155,13 +155,7 @@ impl Translation<'_> {
         }
     }
 
-    pub(super) fn load_stack(
-        &mut self,
-        state: &State,
-        depth: u8,
-        at: i32,
-        size: Size,
-    ) -> Result<Pair> {
+    pub(super) fn load_stack(&mut self, state: &State, depth: u8, at: i32, size: Size) -> Pair {
         let word = |offset: i32| {
             let at = self.word_at(state, depth, offset);
             at.map_or(self.zero, |at| state.values[at])
@@ -179,7 +173,7 @@ impl Translation<'_> {
             Size::B64 => join(second, third),
             _ => self.zero,
         };
-        Ok(match size {
+        match size {
             Size::B64 | Size::B32 => [low, high],
             Size::B16 | Size::B8 => {
                 let mask = if size == Size::B8 { 1 } else { 3 };
@@ -192,7 +186,7 @@ impl Translation<'_> {
                     self.zero,
                 ]
             }
-        })
+        }
     }
 
     pub(super) fn store(

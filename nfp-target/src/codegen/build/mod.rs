@@ -12,7 +12,6 @@ pub(super) use builder::Builder;
 use state::State;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use offload_compiler::cfg::{Cfg, Edge, Function};
 use offload_compiler::isa::{
@@ -23,7 +22,7 @@ use offload_compiler::verify::{Input, Verdict};
 use super::arithmetic;
 use super::facts::{Facts, Kind, StackPlace};
 use super::mir::{Address, Binary, Call, End, Mir, Op, Test, Value};
-use super::{Refusal, Unsupported};
+use super::{Refusal, Unsupported, Verified};
 use crate::profile::Profile;
 
 /// Most eBPF instructions that are translated, with subprograms in place of each call.
@@ -47,15 +46,13 @@ const PACKET_MARK: u32 = 1 << 31;
 pub(super) type Pair = [Value; 2];
 
 /// Translates a program that the verifier accepted.
-pub(super) fn build(
-    input: &Input<'_>,
-    profile: &Profile,
-    verdict: &Verdict,
-    facts: &Facts,
-) -> Result<Mir, Unsupported> {
-    let at = |slot, why| Unsupported { slot, why };
-    let cfg = Cfg::build(input.code, &BTreeMap::new())
-        .map_err(|error| at(0, Refusal::ControlFlow(error.to_string())))?;
+pub(super) fn build(program: &Verified<'_>, profile: &Profile) -> Result<Mir, Unsupported> {
+    let Verified {
+        input,
+        verdict,
+        facts,
+        cfg,
+    } = program;
     let mut stack_words: Vec<Vec<i32>> = Vec::new();
     for (depth, offset) in facts.stored() {
         let depth = usize::from(depth);
@@ -74,7 +71,7 @@ pub(super) fn build(
         profile,
         facts,
         verdict,
-        cfg: &cfg,
+        cfg,
         zero,
         mark,
         builder,

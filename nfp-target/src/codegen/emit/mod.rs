@@ -5,6 +5,7 @@ mod frame;
 mod inst;
 mod layout;
 mod operand;
+mod slots;
 
 use layout::Layout;
 
@@ -41,11 +42,12 @@ struct Piece {
     block: Option<usize>,
 }
 
-/// Lays out the blocks and writes the words.
+/// Lays out the blocks and writes the words. With `optimise`, words are moved into the slots of branches.
 pub(super) fn emit(
     program: &Program,
     homes: &Homes,
     profile: &Profile,
+    optimise: bool,
 ) -> Result<Image, Unsupported> {
     let layout = Layout::new(program, homes);
     let mut emission = Emission {
@@ -90,6 +92,13 @@ pub(super) fn emit(
                 _ => emission.inst(inst)?,
             }
         }
+    }
+    if optimise {
+        let mut is_start = vec![false; emission.pieces.len() + 1];
+        for &block in &layout.order {
+            is_start[starts[block]] = true;
+        }
+        slots::fill(&mut emission.pieces, &is_start);
     }
     emission.slot = None;
     let abort = emission.pieces.len();

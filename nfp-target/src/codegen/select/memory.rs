@@ -193,12 +193,11 @@ impl Selection<'_> {
     fn flags(&mut self, first: u8, call: &Call) {
         for (number, value) in (first..).zip(call.flags.into_iter().flatten()) {
             let to = To::Both(number);
-            match self.mir.constant(value) {
-                Some(value) => self.push(Inst::Load { to, value }),
-                None => {
-                    let source = self.source(value);
-                    self.alu(to, AluOperation::B, Source::None, source);
-                }
+            if let Some(value) = self.mir.constant(value) {
+                self.push(Inst::Load { to, value });
+            } else {
+                let source = self.source(value);
+                self.alu(to, AluOperation::B, Source::None, source);
             }
         }
     }

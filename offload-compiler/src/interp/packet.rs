@@ -1,8 +1,10 @@
 //! The packet buffer and the context of an XDP program.
 
+use super::arithmetic::sign_extend;
 use super::fault::{FaultKind, Region};
 use super::helper::{EACCES, EINVAL};
 use super::memory::{CellId, Memory};
+use crate::isa::{Size, Width};
 
 /// Bytes before the packet: `XDP_PACKET_HEADROOM` (`include/uapi/linux/bpf.h`).
 const HEADROOM: u32 = 256;
@@ -140,19 +142,34 @@ impl Buffer {
     }
 
     /// A load from the context: the first three fields read as whole addresses, as after the kernel's
-    /// rewriting (`xdp_convert_ctx_access`, net/core/filter.c).
-    pub(super) fn load(&self, memory: &Memory, offset: i64, size: u32) -> Result<u64, FaultKind> {
-        if size != 4 || offset % 4 != 0 || !(0..CONTEXT_SIZE).contains(&offset) {
-            return Err(FaultKind::Context {
-                offset,
-                size: u64::from(size),
-            });
-        }
+    /// rewriting (`xdp_convert_ctx_access`, net/core/filter.c). Only the other fields are numbers, which may be read with
+    /// their sign (`xdp_is_valid_access`, `is_ldsx`).
+    pub(super) fn load(
+        &self,
+        memory: &Memory,
+        offset: i64,
+        size: Size,
+        signed: bool,
+    ) -> Result<u64, FaultKind> {
+        let bytes = size.bytes();
+        let whole = bytes == 4 && offset % 4 == 0 && (0..CONTEXT_SIZE).contains(&offset);
         match offset {
-            0 => Ok(Memory::address(self.cell, self.data)),
-            4 => Ok(Memory::address(self.cell, self.data_end)),
-            8 => Ok(Memory::address(self.cell, self.data_meta)),
-            _ => memory.read_number(Memory::address(self.context, offset as u32), size),
+            0 if whole && !signed => Ok(Memory::address(self.cell, self.data)),
+            4 if whole && !signed => Ok(Memory::address(self.cell, self.data_end)),
+            8 if whole && !signed => Ok(Memory::address(self.cell, self.data_meta)),
+            12.. if whole => {
+                let address = Memory::address(self.context, offset as u32);
+                let value = memory.read_number(address, bytes)?;
+                Ok(if signed {
+                    sign_extend(value, size, Width::W64)
+                } else {
+                    value
+                })
+            }
+            _ => Err(FaultKind::Context {
+                offset,
+                size: u64::from(bytes),
+            }),
         }
     }
 

@@ -313,14 +313,7 @@ impl<'m> Run<'m> {
             && let Some(buffer) = &self.buffer
             && let Some((_, offset)) = memory.locate(address)
         {
-            return if signed {
-                Err(FaultKind::Context {
-                    offset,
-                    size: u64::from(size.bytes()),
-                })
-            } else {
-                buffer.load(memory, offset, size.bytes())
-            };
+            return buffer.load(memory, offset, size, signed);
         }
         let value = memory.read_number(address, size.bytes())?;
         Ok(if signed {

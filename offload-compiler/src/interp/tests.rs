@@ -104,6 +104,10 @@ fn faults_name_the_instruction_and_the_place() {
         "program 0, instruction 0: 8 bytes at offset 0 of the context are no field of struct xdp_md",
     );
     says(
+        "r0 = *(s32 *)(r1 +4)\nexit",
+        "program 0, instruction 0: 4 bytes at offset 4 of the context are no field of struct xdp_md",
+    );
+    says(
         "r1 = 0\nr0 = *(u8 *)(r1 +4)\nexit",
         "program 0, instruction 1: read of 1 bytes through a null pointer (address 0x4)",
     );
@@ -156,6 +160,21 @@ fn subprograms_have_frames_and_keep_the_callers_registers() {
         2,
         "a call spoils its arguments"
     );
+}
+
+#[test]
+fn numbers_of_the_context_are_read_with_their_sign_when_asked_for() {
+    let mut bench = Bench::new(&[]);
+    let source = "r0 = *(s32 *)(r1 +12)\nr0 s>>= 31\nr0 += 2\nexit";
+    let program = bench.machine.add_program(assemble(source).unwrap());
+    for (ingress_ifindex, verdict) in [(1, 2), (0x8000_0000, 1)] {
+        let input = XdpInput {
+            ingress_ifindex,
+            ..XdpInput::new(&[0; 60])
+        };
+        let run = bench.machine.run_xdp(program, &input, &mut bench.world);
+        assert_eq!(run.unwrap().verdict(), verdict);
+    }
 }
 
 #[test]

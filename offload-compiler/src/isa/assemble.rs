@@ -219,13 +219,16 @@ impl Statement<'_> {
             Callee::Local(self.distance(target)?)
         } else if let Some((name, id)) = target.split_once('#') {
             let id = id.parse().map_err(|_| "bad function number")?;
-            if name == "kernel-function" {
-                Callee::Kernel {
+            match name.strip_prefix("kernel-function") {
+                Some("") => Callee::Kernel {
                     btf_id: id,
                     module: 0,
-                }
-            } else {
-                Callee::Helper(id)
+                },
+                Some(module) if module.starts_with('@') => Callee::Kernel {
+                    btf_id: id,
+                    module: module[1..].parse().map_err(|_| "bad module number")?,
+                },
+                _ => Callee::Helper(id),
             }
         } else {
             Callee::Helper(

@@ -292,12 +292,12 @@ fn call(insn: &Insn, symbols: &dyn Symbols) -> String {
         None
     };
     let name = known.or(named).unwrap_or_else(|| {
-        let name = if insn.src == Insn::PSEUDO_KFUNC_CALL {
-            "kernel-function"
-        } else {
-            "unknown"
-        };
-        name.to_owned()
+        match (insn.src, insn.off) {
+            (Insn::PSEUDO_KFUNC_CALL, 0) => "kernel-function".to_owned(),
+            // The function is a module's, whose BTF is this entry of the load's `fd_array`.
+            (Insn::PSEUDO_KFUNC_CALL, module) => format!("kernel-function@{module}"),
+            _ => "unknown".to_owned(),
+        }
     });
     format!("call {name}#{}", insn.imm)
 }

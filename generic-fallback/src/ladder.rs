@@ -3,9 +3,10 @@
 use crate::attach::{self, Attach, Undo};
 use crate::explain;
 use crate::load::{Binding, LoadError, Loaded, Loader};
-use crate::occupant;
-use crate::outcome::{Attempt, Outcome};
-use crate::plan::{Action, Decision, Plan, Request, plan};
+use crate::nic_program::{Made, NicProgram};
+use crate::occupant::{self, Holder};
+use crate::outcome::{Attempt, AttemptResult, Beside, Outcome};
+use crate::plan::{Action, Decision, Halves, Plan, Request, Rung, plan, plan_halves};
 use kernel::netlink::Route;
 use kernel::netlink::link::Mode;
 use offload_compiler::object::Object;
@@ -18,6 +19,7 @@ use std::rc::Rc;
 /// Dropping it without [`Ladder::keep`] leaves attachments where they are but removes the pins it made.
 pub struct Ladder<'a> {
     object: &'a Object,
+    name: &'a str,
     program: usize,
     loader: Loader<'a>,
     pin_dir: Option<PathBuf>,
@@ -32,6 +34,21 @@ struct Held {
     ifname: String,
     undo: Undo,
     loaded: Rc<Loaded>,
+}
+
+/// Where a rung is tried.
+#[derive(Clone, Copy)]
+struct Interface<'a> {
+    snapshot: &'a Snapshot,
+    facts: &'a Facts,
+    nic: &'a NicProgram,
+}
+
+/// A rung that was just tried and held.
+struct Standing {
+    attempt: Attempt,
+    program_id: u32,
+    holder: Holder,
 }
 
 /// An interface that could not be put back as it was.
@@ -54,6 +71,7 @@ impl<'a> Ladder<'a> {
     ) -> kernel::Result<Self> {
         Ok(Self {
             object,
+            name,
             program,
             loader: Loader::new(object, name, pin_dir.clone()),
             pin_dir,
@@ -70,21 +88,66 @@ impl<'a> Ladder<'a> {
         plan(&verdicts, &occupants, request)
     }
 
-    /// Attaches to one interface. Where no rung holds the interface is as it was before.
-    pub fn climb(&mut self, snapshot: &Snapshot, facts: &Facts, request: Request) -> Outcome {
-        let plan = self.plan(snapshot, facts, request);
-        let mut outcome = Outcome {
-            ifname: facts.link.name.clone(),
-            program: self.object.programs[self.program].name.clone(),
-            wanted: plan.wanted,
-            mode: None,
-            fell_back: false,
-            attempts: Vec::new(),
-            program_id: None,
-            replaced: None,
-            holder: None,
-            taken_back_for: None,
+    /// The same, where it is known what the NIC would be given.
+    pub fn plan_with(
+        &self,
+        snapshot: &Snapshot,
+        facts: &Facts,
+        request: Request,
+        nic: &NicProgram,
+    ) -> Plan {
+        let mut plan = self.plan(snapshot, facts, request);
+        if let NicProgram::Made(made) = nic
+            && made.part
+        {
+            let Halves { nic, host } = self.plan_halves(snapshot, facts, request);
+            if let Some(decision) = nic.filter(|decision| matches!(decision, Decision::Try(_))) {
+                plan.rungs = vec![Rung::new(Mode::Offload, decision)];
+                plan.rungs.extend(host.rungs);
+            }
+        }
+        for rung in &mut plan.rungs {
+            if rung.mode != Mode::Offload || !matches!(rung.decision, Decision::Try(_)) {
+                continue;
+            }
+            match nic {
+                NicProgram::AsIs => {}
+                NicProgram::Made(made) => rung.notes.clone_from(&made.notes),
+                NicProgram::Refused { reason, remedy } => {
+                    rung.decision = Decision::Skip {
+                        reason: reason.clone(),
+                        remedy: remedy.clone(),
+                    };
+                }
+            }
+        }
+        plan
+    }
+
+    /// Attaches to one interface, where the NIC's own rung is given `nic`. Where no rung holds the interface is as it was
+    /// before.
+    pub fn climb(
+        &mut self,
+        snapshot: &Snapshot,
+        facts: &Facts,
+        request: Request,
+        nic: &NicProgram,
+    ) -> Outcome {
+        let at = Interface {
+            snapshot,
+            facts,
+            nic,
         };
+        match nic {
+            NicProgram::Made(made) if made.part => self.climb_twice(at, request),
+            _ => self.climb_down(at, self.plan(snapshot, facts, request)),
+        }
+    }
+
+    /// One rung after the other, until one holds.
+    fn climb_down(&mut self, at: Interface<'_>, plan: Plan) -> Outcome {
+        let program = &self.object.programs[self.program].name;
+        let mut outcome = Outcome::new(&at.facts.link.name, program, plan.wanted);
         for rung in plan.rungs {
             let action = match rung.decision {
                 Decision::Try(action) => action,
@@ -95,26 +158,18 @@ impl<'a> Ladder<'a> {
                     continue;
                 }
             };
-            tracing::debug!(interface = facts.link.name, mode = %rung.mode, ?action, "trying");
             let refused_above = outcome
                 .attempts
                 .iter()
                 .any(|attempt| attempt.mode != Mode::Offload && attempt.is_refused_load());
-            match self.try_rung(snapshot, facts, rung.mode, &action, refused_above) {
-                Ok((attached, loaded)) => {
+            match self.try_rung(at, rung.mode, &action, refused_above) {
+                Ok(held) => {
                     outcome.fell_back = outcome.below_what_was_asked(rung.mode);
-                    outcome
-                        .attempts
-                        .push(Attempt::held(rung.mode, attached.warning));
+                    outcome.attempts.push(held.attempt);
                     outcome.mode = Some(rung.mode);
-                    outcome.program_id = Some(loaded.id);
+                    outcome.program_id = Some(held.program_id);
                     outcome.replaced = action.replaces().map(|occupant| occupant.program_id);
-                    outcome.holder = Some(attached.holder);
-                    self.held.push(Held {
-                        ifname: facts.link.name.clone(),
-                        undo: attached.undo,
-                        loaded,
-                    });
+                    outcome.holder = Some(held.holder);
                     break;
                 }
                 Err(refused) => {
@@ -126,6 +181,80 @@ impl<'a> Ladder<'a> {
             }
         }
         outcome
+    }
+
+    /// A part of the program on the NIC, and the program itself on the host. The host's comes first: so there is no moment
+    /// in which packets pass that the program would have stopped.
+    fn climb_twice(&mut self, at: Interface<'_>, request: Request) -> Outcome {
+        let Halves { nic, host } = self.plan_halves(at.snapshot, at.facts, request);
+        let action = match nic {
+            Some(Decision::Try(action)) => action,
+            // As if there were no such part.
+            _ => return self.climb_down(at, self.plan(at.snapshot, at.facts, request)),
+        };
+        let mut outcome = self.climb_down(at, host);
+        outcome.wanted = request.wanted;
+        let Some(mode) = outcome.mode else {
+            let reason =
+                "the NIC would decide a part only, and nothing on the host would decide the rest";
+            outcome
+                .attempts
+                .insert(0, Attempt::skipped(Mode::Offload, reason.to_owned(), None));
+            return outcome;
+        };
+        match self.try_rung(at, Mode::Offload, &action, false) {
+            Ok(held) => {
+                outcome.attempts.insert(0, held.attempt);
+                outcome.beside = outcome.program_id.map(|program_id| Beside {
+                    mode,
+                    program_id,
+                    replaced: outcome.replaced,
+                });
+                outcome.mode = Some(Mode::Offload);
+                outcome.fell_back = false;
+                outcome.program_id = Some(held.program_id);
+                outcome.replaced = action.replaces().map(|occupant| occupant.program_id);
+                outcome.holder = Some(held.holder);
+            }
+            Err(refused) => {
+                outcome.attempts.insert(0, refused.attempt);
+                outcome.fell_back = true;
+                if !request.fallback {
+                    self.take_back_host(&mut outcome);
+                }
+            }
+        }
+        outcome
+    }
+
+    fn plan_halves(&self, snapshot: &Snapshot, facts: &Facts, request: Request) -> Halves {
+        let verdicts = probe::judge(snapshot, facts, &self.needs());
+        let occupants = occupant::find(facts.link.ifindex, &facts.link.xdp);
+        plan_halves(&verdicts, &occupants, request)
+    }
+
+    /// `--no-fallback`: the host's half alone is not what was asked for.
+    fn take_back_host(&mut self, outcome: &mut Outcome) {
+        let Some(Held { undo, loaded, .. }) = self.held.pop() else {
+            return;
+        };
+        let taken_back = undo.run(&mut self.route, &loaded.program);
+        for attempt in &mut outcome.attempts {
+            if attempt.result != AttemptResult::Ok {
+                continue;
+            }
+            attempt.result = AttemptResult::Refused;
+            attempt.reason =
+                Some("it held and was taken back, because the NIC's part did not".to_owned());
+            if let Err(error) = &taken_back {
+                attempt.result = AttemptResult::Failed;
+                attempt.reason = Some(format!("it held and cannot be taken back: {error}"));
+            }
+        }
+        outcome.mode = None;
+        outcome.program_id = None;
+        outcome.replaced = None;
+        outcome.holder = None;
     }
 
     /// Takes back what the climbs so far have attached, the last one first; pins go too.
@@ -159,29 +288,52 @@ impl<'a> Ladder<'a> {
 
     fn try_rung(
         &mut self,
-        snapshot: &Snapshot,
-        facts: &Facts,
+        at: Interface<'_>,
         mode: Mode,
         action: &Action,
         refused_above: bool,
-    ) -> Result<(attach::Attached, Rc<Loaded>), Box<explain::Refused>> {
+    ) -> Result<Standing, Box<explain::Refused>> {
+        let Interface {
+            snapshot,
+            facts,
+            nic,
+        } = at;
+        tracing::debug!(interface = facts.link.name, %mode, ?action, "trying");
         let on = explain::Context {
             snapshot,
             facts,
             needs: self.needs(),
             mode,
         };
-        let loaded = self
-            .load(facts.link.ifindex, mode)
-            .map_err(|error| Box::new(on.load_refused(&error, refused_above)))?;
+        let ifindex = facts.link.ifindex;
+        let mut notes = None;
+        let loaded = match nic {
+            NicProgram::Refused { reason, remedy } if mode == Mode::Offload => {
+                return Err(Box::new(explain::Refused {
+                    attempt: Attempt::not_lowered(reason.clone(), remedy.clone()),
+                    ends_the_ladder: false,
+                }));
+            }
+            NicProgram::Made(made) if mode == Mode::Offload => {
+                notes = (!made.notes.is_empty()).then(|| made.notes.join("; "));
+                self.load_made(made, ifindex)
+            }
+            _ => self.load(ifindex, mode),
+        };
+        let loaded = loaded.map_err(|error| Box::new(on.load_refused(&error, refused_above)))?;
+        // Beside a part on the NIC there is a second attachment.
+        let name = match nic {
+            NicProgram::Made(made) if mode == Mode::Offload && made.part => "nic-link",
+            _ => "link",
+        };
         let link_pin = self
             .pin_dir
             .as_deref()
-            .map(|dir| link_pin(dir, &facts.link.name));
+            .map(|dir| link_pin(dir, name, &facts.link.name));
         let attached = attach::attach(
             &mut self.route,
             Attach {
-                ifindex: facts.link.ifindex,
+                ifindex,
                 mode,
                 program: &loaded.program,
                 action,
@@ -189,7 +341,34 @@ impl<'a> Ladder<'a> {
             },
         )
         .map_err(|error| Box::new(on.attach_refused(&error, action, link_pin.as_deref())))?;
-        Ok((attached, loaded))
+        let standing = Standing {
+            attempt: Attempt {
+                reason: notes,
+                ..Attempt::held(mode, attached.warning)
+            },
+            program_id: loaded.id,
+            holder: attached.holder,
+        };
+        self.held.push(Held {
+            ifname: facts.link.name.clone(),
+            undo: attached.undo,
+            loaded,
+        });
+        Ok(standing)
+    }
+
+    /// What was made for a NIC. The maps of a part are others than the program's own, and pinned apart.
+    fn load_made(&self, made: &Made, ifindex: u32) -> Result<Rc<Loaded>, LoadError> {
+        let pin_dir = self.pin_dir.as_ref().map(|dir| {
+            if made.part {
+                dir.join("nic")
+            } else {
+                dir.clone()
+            }
+        });
+        Loader::new(&made.object, self.name, pin_dir)
+            .load(made.program, Binding::Offload(ifindex))
+            .map(Rc::new)
     }
 
     fn load(&mut self, ifindex: u32, mode: Mode) -> Result<Rc<Loaded>, LoadError> {
@@ -212,6 +391,6 @@ impl<'a> Ladder<'a> {
 }
 
 /// Interface names may hold dots, names in a BPF file system may not; a colon is the other way round.
-fn link_pin(dir: &Path, ifname: &str) -> PathBuf {
-    dir.join(format!("link-{}", ifname.replace('.', ":")))
+fn link_pin(dir: &Path, name: &str, ifname: &str) -> PathBuf {
+    dir.join(format!("{name}-{}", ifname.replace('.', ":")))
 }

@@ -8,6 +8,7 @@ pub mod detach;
 mod explain;
 pub mod ladder;
 pub mod load;
+pub mod nic_program;
 pub mod occupant;
 pub mod outcome;
 pub mod permission;
@@ -16,5 +17,6 @@ pub mod status;
 pub mod verifier_log;
 
 pub use ladder::Ladder;
+pub use nic_program::NicProgram;
 pub use outcome::Outcome;
 pub use plan::{Plan, Request, Wanted};

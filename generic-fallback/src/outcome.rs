@@ -27,8 +27,21 @@ pub struct Outcome {
     pub replaced: Option<u32>,
     /// What keeps the program attached.
     pub holder: Option<Holder>,
+    /// The host's half, where the NIC decides some packets only.
+    pub beside: Option<Beside>,
     /// The other interface that did not hold, for whose sake this one was taken back (`--atomic`).
     pub taken_back_for: Option<String>,
+}
+
+/// The program itself, on the host beside a part of it on the NIC: it decides what that part passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// Native or generic.
+    pub mode: Mode,
+    /// The kernel's id.
+    pub program_id: u32,
+    /// The id of the program that was there before and is not any more.
+    pub replaced: Option<u32>,
 }
 
 /// How an outcome ends, for exit codes.
@@ -68,12 +81,33 @@ impl Outcome {
         self.program_id = None;
         self.replaced = None;
         self.holder = None;
+        self.beside = None;
         self.taken_back_for = Some(culprit.to_owned());
-        if let Some(attempt) = self.attempts.last_mut() {
+        for attempt in &mut self.attempts {
+            if attempt.result != AttemptResult::Ok {
+                continue;
+            }
             attempt.result = AttemptResult::Refused;
             attempt.reason = Some(format!(
                 "it held and was taken back, because {culprit} did not hold (--atomic)"
             ));
+        }
+    }
+
+    /// Nothing done yet.
+    pub(crate) fn new(ifname: &str, program: &str, wanted: Wanted) -> Self {
+        Self {
+            ifname: ifname.to_owned(),
+            program: program.to_owned(),
+            wanted,
+            mode: None,
+            fell_back: false,
+            attempts: Vec::new(),
+            program_id: None,
+            replaced: None,
+            holder: None,
+            beside: None,
+            taken_back_for: None,
         }
     }
 
@@ -118,6 +152,15 @@ impl Attempt {
             kernel_message: warning,
             reason: None,
             remedy: None,
+        }
+    }
+
+    /// A program that no compiler could make fit the NIC.
+    pub(crate) fn not_lowered(reason: String, remedy: Option<String>) -> Self {
+        Self {
+            step: Step::Lower,
+            result: AttemptResult::Refused,
+            ..Self::skipped(Mode::Offload, reason, remedy)
         }
     }
 

@@ -50,6 +50,18 @@ pub struct Rung {
     pub mode: Mode,
     /// What to do there.
     pub decision: Decision,
+    /// What is done to the program for it, in a line each.
+    pub notes: Vec<String>,
+}
+
+impl Rung {
+    pub(crate) fn new(mode: Mode, decision: Decision) -> Self {
+        Self {
+            mode,
+            decision,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// What to do at a rung.
@@ -89,6 +101,13 @@ impl Action {
 }
 
 impl Plan {
+    /// Whether the rung of a mode is to be tried.
+    pub fn tries(&self, mode: Mode) -> bool {
+        self.rungs
+            .iter()
+            .any(|rung| rung.mode == mode && matches!(rung.decision, Decision::Try(_)))
+    }
+
     /// Whether any rung is to be tried.
     pub fn has_a_try(&self) -> bool {
         self.rungs
@@ -113,7 +132,7 @@ pub fn plan(verdicts: &Verdicts, occupants: &[Occupant], request: Request) -> Pl
         };
         let decision = decide(mode, asked, verdicts, occupants, request.replace);
         let tried = matches!(decision, Decision::Try(_));
-        rungs.push(Rung { mode, decision });
+        rungs.push(Rung::new(mode, decision));
         if !request.fallback && (tried || asked) {
             break;
         }
@@ -121,6 +140,36 @@ pub fn plan(verdicts: &Verdicts, occupants: &[Occupant], request: Request) -> Pl
     Plan {
         wanted: request.wanted,
         rungs,
+    }
+}
+
+/// Two programs on one interface: a part on the NIC, the whole on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halves {
+    /// What to do at the NIC's rung; `None`: a lower one was asked for.
+    pub nic: Option<Decision>,
+    /// The rungs of the host's half, native first.
+    pub host: Plan,
+}
+
+/// Decides for both halves. Each minds only what is in its place: offload goes with both other modes.
+pub fn plan_halves(verdicts: &Verdicts, occupants: &[Occupant], request: Request) -> Halves {
+    let (on_nic, on_host): (Vec<_>, Vec<_>) = occupants
+        .iter()
+        .cloned()
+        .partition(|occupant| occupant.mode == Mode::Offload);
+    let nic = plan(verdicts, &on_nic, request)
+        .rungs
+        .into_iter()
+        .find(|rung| rung.mode == Mode::Offload)
+        .map(|rung| rung.decision);
+    let native = Request {
+        wanted: Wanted::Mode(Mode::Native),
+        ..request
+    };
+    Halves {
+        nic,
+        host: plan(verdicts, &on_host, native),
     }
 }
 
@@ -367,6 +416,48 @@ mod tests {
             request(Wanted::Mode(Mode::Generic)),
             &["generic:add"],
         );
+    }
+
+    #[test]
+    fn halves_mind_what_is_in_their_own_place_only() {
+        let halves = |occupants: &[Occupant], replace| {
+            plan_halves(
+                &smart(),
+                occupants,
+                Request {
+                    replace,
+                    ..request(Wanted::Best)
+                },
+            )
+        };
+        let tries = |halves: &Halves| {
+            let nic = halves.nic.clone().expect("best begins with the NIC");
+            let host = halves.host.rungs.iter().map(|rung| rung.mode);
+            (
+                nic,
+                host.collect::<Vec<_>>(),
+                halves.host.rungs[0].decision.clone(),
+            )
+        };
+        assert_eq!(
+            tries(&halves(&[], false)),
+            (
+                Decision::Try(Action::Add),
+                vec![Mode::Native, Mode::Generic],
+                Decision::Try(Action::Add)
+            )
+        );
+        let native = there(Mode::Native, Holder::Interface);
+        let on_nic = there(Mode::Offload, Holder::Interface);
+        // One alone is not moved away for the other half.
+        let only_native = halves(std::slice::from_ref(&native), true);
+        assert_eq!(only_native.nic, Some(Decision::Try(Action::Add)));
+        assert_eq!(
+            only_native.host.rungs[0].decision,
+            Decision::Try(Action::Replace(native.clone()))
+        );
+        let both = halves(&[on_nic.clone(), native], true);
+        assert_eq!(both.nic, Some(Decision::Try(Action::Replace(on_nic))));
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn an_interface_that_vanishes_after_the_probe_is_told_as_such() {
                 fallback: true,
                 replace: false,
             },
+            &NicProgram::AsIs,
         );
         assert_eq!(outcome.mode, None);
         assert_eq!(outcome.ending(), Ending::Failed);

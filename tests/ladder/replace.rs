@@ -272,6 +272,7 @@ fn a_program_attached_meanwhile_is_not_touched() {
                 fallback: true,
                 replace: true,
             },
+            &NicProgram::AsIs,
         );
         assert_eq!(outcome.ending(), Ending::Refused, "{outcome:?}");
         let now = route.link_by_name("v0").expect("v0").xdp.native;

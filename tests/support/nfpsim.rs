@@ -1,14 +1,16 @@
 //! The kernel's own NFP driver, asked: `hw-matrix/lab/nfpsim/README.md`.
 
+mod commands;
 mod decision;
 mod judge;
+mod machine;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use nfp_target::isa::Word;
 use nfp_target::profile::{MapType, Profile};
@@ -17,6 +19,7 @@ use offload_compiler::verify::{Input, MapShape};
 
 pub use decision::{Decision, known_difference};
 pub use judge::judge;
+use machine::{BOOT, Machine};
 
 use crate::{Failed, Output, workspace};
 
@@ -133,12 +136,8 @@ pub enum SimulatorError {
     },
 }
 
-/// A machine boots in some seconds and loads a program in some milliseconds; on a busy host it takes many times that.
-const BOOT: Duration = Duration::from_mins(6);
+/// A program is loaded in some milliseconds; on a busy host it takes many times that.
 const PROGRAM: Duration = Duration::from_millis(500);
-
-/// `no_timer_check`: on a busy host the machine's timer comes so late that the kernel takes it for broken.
-const COMMAND_LINE: &str = "console=ttyS0 quiet oops=panic panic=-1 mitigations=off no_timer_check";
 
 impl Simulator {
     /// Builds it unless that was done, in less than two minutes.
@@ -155,6 +154,10 @@ impl Simulator {
         Ok(Self {
             folder: folder.into(),
         })
+    }
+
+    fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The kernel's release: "6.12.117+deb12".
@@ -352,76 +355,6 @@ fn parameters(profile: &Profile) -> String {
     ]
     .map(|(name, value)| format!("{name}={value}"))
     .join(" ")
-}
-
-/// A virtual machine; ended with the value.
-struct Machine {
-    qemu: Child,
-    shared: PathBuf,
-}
-
-impl Machine {
-    fn boot(built: &Path, shared: &Path) -> Result<Self, SimulatorError> {
-        let console = fs::File::create(shared.join("console")).map_err(at(shared))?;
-        let qemu = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nodefaults"])
-            .args(["-no-reboot", "-display", "none", "-serial", "stdio"])
-            .args(["-append", COMMAND_LINE])
-            .arg("-kernel")
-            .arg(built.join("vmlinuz"))
-            .arg("-initrd")
-            .arg(built.join("initrd"))
-            .arg("-fsdev")
-            .arg(format!(
-                "local,id=w,path={},security_model=none",
-                shared.display()
-            ))
-            .args(["-device", "virtio-9p-pci,fsdev=w,mount_tag=w"])
-            .stdin(Stdio::null())
-            .stderr(console.try_clone().map_err(at(shared))?)
-            .stdout(console)
-            .spawn()
-            .map_err(at(Path::new("qemu-system-x86_64")))?;
-        Ok(Self {
-            qemu,
-            shared: shared.to_owned(),
-        })
-    }
-
-    fn wait(mut self, limit: Duration) -> Result<(), SimulatorError> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.qemu.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => {
-                    return Err(Self::failed(&format!("ended with {status}"), &self.shared));
-                }
-                Ok(None) if Instant::now() > deadline => {
-                    let seconds = limit.as_secs();
-                    let how = format!("was still running after {seconds} s");
-                    return Err(Self::failed(&how, &self.shared));
-                }
-                Ok(None) => std::thread::sleep(Duration::from_millis(100)),
-                Err(source) => return Err(at(Path::new("qemu-system-x86_64"))(source)),
-            }
-        }
-    }
-
-    fn failed(how: &str, shared: &Path) -> SimulatorError {
-        let console = fs::read(shared.join("console")).unwrap_or_default();
-        let end = &console[console.len().saturating_sub(2000)..];
-        SimulatorError::Machine {
-            how: how.to_owned(),
-            console: String::from_utf8_lossy(end).into_owned(),
-        }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
-    }
 }
 
 /// Reads the loader's records, one a program and in their order, up to one that crashed the kernel.

@@ -12,6 +12,7 @@ mod lowering;
 mod map_difference;
 mod map_entry;
 mod nfp;
+mod on_nic;
 mod output;
 mod pcap;
 mod render;

@@ -53,7 +53,12 @@ pub(crate) fn refused(
 }
 
 /// The names that have to be allowed beside those that are, so that the card takes the program.
-fn needed(subject: &Subject, prepared: &Prepared, card: &Nfp, options: &Options) -> Option<String> {
+pub(crate) fn needed(
+    subject: &Subject,
+    prepared: &Prepared,
+    card: &Nfp,
+    options: &Options,
+) -> Option<String> {
     let mut all: Vec<Allow> = Allow::ALL.to_vec();
     // Handing a part to the host is the last resort.
     all.retain(|&allow| allow != Allow::Split);
@@ -73,6 +78,16 @@ fn needed(subject: &Subject, prepared: &Prepared, card: &Nfp, options: &Options)
         .map(Allow::name)
         .collect();
     Some(names.into_iter().collect::<Vec<_>>().join(","))
+}
+
+/// Names that are all known, as the command line takes no others.
+pub(crate) fn allowed(names: &[String]) -> BTreeSet<Allow> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// That a lowered program cannot be written as an object.
+pub(crate) fn cannot_write(subject: &Subject) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot write '{}'", subject.name))
 }
 
 /// The lowered program with the source lines of the original.
@@ -120,7 +135,7 @@ pub(crate) fn object(
     subject: &Subject,
     lowered: &Lowered,
 ) -> Result<(Vec<u8>, Vec<String>), Failure> {
-    let cannot = || Failure::new(Exit::Failed, format!("cannot write '{}'", subject.name));
+    let cannot = || cannot_write(subject);
     let mut image = Image::new(object);
     image
         .add_lowered(program, &subject.linked, lowered)

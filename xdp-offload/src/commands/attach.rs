@@ -4,12 +4,14 @@ use super::{facts, probe_interfaces};
 use crate::choose::Selection;
 use crate::exit::{Exit, Failure};
 use crate::json::attach::{PlanReport, Report};
+use crate::on_nic::NicArgs;
 use crate::output;
 use crate::render;
-use generic_fallback::Ladder;
 use generic_fallback::outcome::{Ending, Outcome};
 use generic_fallback::plan::{Request, Wanted};
+use generic_fallback::{Ladder, NicProgram};
 use kernel::netlink::link::Mode;
+use offload_compiler::object::Object;
 use probe::{Facts, Snapshot};
 use std::path::PathBuf;
 
@@ -56,6 +58,9 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pin: Option<PathBuf>,
 
+    #[command(flatten)]
+    nic: NicArgs,
+
     /// Print what would be tried, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -97,13 +102,19 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut ladder = Ladder::new(&object, &name, program, pin_dir)
         .map_err(|error| Failure::kernel("cannot talk to the kernel", &error))?;
     if args.dry_run {
-        let program = &object.programs[program].name;
-        return dry_run(args, &ladder, &snapshot, &interfaces, program);
+        return dry_run(
+            args,
+            &ladder,
+            &snapshot,
+            &interfaces,
+            (&object, &name, program),
+        );
     }
 
     let mut outcomes: Vec<Outcome> = Vec::new();
     for facts in interfaces {
-        let outcome = ladder.climb(&snapshot, facts, args.request());
+        let nic = nic_program(args, &ladder, &snapshot, facts, (&object, &name, program))?;
+        let outcome = ladder.climb(&snapshot, facts, args.request(), &nic);
         let held = outcome.mode.is_some();
         outcomes.push(outcome);
         if args.atomic && !held {
@@ -129,16 +140,40 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(exit(&outcomes))
 }
 
+/// An object, its name, and the program in it.
+type Chosen<'a> = (&'a Object, &'a str, usize);
+
+/// What the NIC would be given, made only where its rung is tried.
+fn nic_program(
+    args: &Args,
+    ladder: &Ladder<'_>,
+    snapshot: &Snapshot,
+    facts: &Facts,
+    (object, name, program): Chosen<'_>,
+) -> Result<NicProgram, Failure> {
+    if ladder
+        .plan(snapshot, facts, args.request())
+        .tries(Mode::Offload)
+    {
+        args.nic.program(object, name, program, facts)
+    } else {
+        Ok(NicProgram::AsIs)
+    }
+}
+
 fn dry_run(
     args: &Args,
     ladder: &Ladder<'_>,
     snapshot: &Snapshot,
     interfaces: &[&Facts],
-    program: &str,
+    chosen: Chosen<'_>,
 ) -> Result<Exit, Failure> {
+    let (object, _, program) = chosen;
+    let program = &object.programs[program].name;
     let mut exit = Exit::Done;
     for facts in interfaces {
-        let plan = ladder.plan(snapshot, facts, args.request());
+        let nic = nic_program(args, ladder, snapshot, facts, chosen)?;
+        let plan = ladder.plan_with(snapshot, facts, args.request(), &nic);
         if !plan.has_a_try() {
             exit = Exit::No;
         }

@@ -126,12 +126,7 @@ impl Work<'_> {
     fn options(&self) -> lower::Options {
         lower::Options {
             optimise: self.args.level > 0,
-            allow: self
-                .args
-                .allow
-                .iter()
-                .filter_map(|name| name.parse().ok())
-                .collect(),
+            allow: lowering::allowed(&self.args.allow),
             ..lower::Options::default()
         }
     }

@@ -30,6 +30,19 @@ pub struct Report {
     pub replaced: Option<u32>,
     /// What keeps it attached.
     pub attachment: Option<Attachment>,
+    /// The program itself on the host, where the NIC runs a part of it and passes it the other packets.
+    pub beside: Option<Beside>,
+}
+
+/// The host's half.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Beside {
+    /// "native" or "generic".
+    pub mode: Mode,
+    /// The kernel's id of the program.
+    pub prog_id: u32,
+    /// The id of the program that it replaced.
+    pub replaced: Option<u32>,
 }
 
 /// One rung.
@@ -64,6 +77,11 @@ impl From<&Outcome> for Report {
             prog_id: outcome.program_id,
             replaced: outcome.replaced,
             attachment: outcome.holder.as_ref().map(Attachment::from),
+            beside: outcome.beside.as_ref().map(|beside| Beside {
+                mode: beside.mode.into(),
+                prog_id: beside.program_id,
+                replaced: beside.replaced,
+            }),
         }
     }
 }
@@ -107,6 +125,8 @@ pub struct PlannedRung {
     pub tried: bool,
     /// The id of the program that it would replace.
     pub replaces: Option<u32>,
+    /// What would be done to the program for it.
+    pub notes: Vec<String>,
     /// Why it would be left out.
     pub reason: Option<String>,
     /// What would help.
@@ -137,6 +157,7 @@ impl PlanReport {
                         replaces: action
                             .and_then(Action::replaces)
                             .map(|occupant| occupant.program_id),
+                        notes: rung.notes.clone(),
                         reason,
                         remedy,
                     }

@@ -38,6 +38,16 @@ fn headline(outcome: &Outcome) -> String {
     if let Some(link @ Holder::Link { .. }) = &outcome.holder {
         line += &format!(", held by {link}");
     }
+    if let Some(beside) = &outcome.beside {
+        line += &format!(
+            "; what it passes is decided in {} mode, program {}",
+            styled(GOOD, beside.mode),
+            beside.program_id
+        );
+        if let Some(old) = beside.replaced {
+            line += &format!(", in place of program {old}");
+        }
+    }
     if outcome.fell_back {
         line += match outcome.wanted {
             Wanted::Best => " (fell back: a better mode did not hold)",
@@ -123,9 +133,8 @@ pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> St
     };
     for rung in &plan.rungs {
         let (result, lines) = match &rung.decision {
-            Decision::Try(action) => (
-                (GOOD, "try"),
-                match action {
+            Decision::Try(action) => {
+                let mut lines = match action {
                     Action::Add => Vec::new(),
                     Action::Replace(old) => vec![format!("in place of {old}, in one step")],
                     Action::Move(old) => {
@@ -134,8 +143,10 @@ pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> St
                             old.mode
                         )]
                     }
-                },
-            ),
+                };
+                lines.extend(rung.notes.iter().cloned());
+                ((GOOD, "try"), lines)
+            }
             Decision::Skip { reason, remedy } => {
                 let mut lines = vec![reason.clone()];
                 lines.extend(remedy.iter().map(|remedy| format!("do: {remedy}")));
@@ -167,6 +178,7 @@ mod tests {
             program_id: Some(41),
             replaced: None,
             holder: Some(Holder::Interface),
+            beside: None,
             taken_back_for: None,
         }
     }

@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
+#include <linux/ethtool.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/pci.h>
@@ -243,6 +244,12 @@ static int sim_ndo_bpf(struct net_device *dev, struct netdev_bpf *x)
 	int err;
 
 	switch (x->command) {
+	/* The host's own program, as nfp_net_xdp_setup_drv(), but there are
+	 * no rings and no checks of them
+	 */
+	case XDP_SETUP_PROG:
+		xdp_attachment_setup(&nn->xdp, x);
+		return 0;
 	case XDP_SETUP_PROG_HW:
 		running = nn->dp.ctrl & NFP_NET_CFG_CTRL_BPF;
 		xdp_running = running && nn->xdp_hw.prog;
@@ -284,6 +291,19 @@ static const struct net_device_ops sim_netdev_ops = {
 	.ndo_uninit	= sim_ndo_uninit,
 	.ndo_start_xmit	= sim_xmit,
 	.ndo_bpf	= sim_ndo_bpf,
+};
+
+static void sim_get_drvinfo(struct net_device *dev,
+			    struct ethtool_drvinfo *info)
+{
+	strscpy(info->driver, "nfpsim", sizeof(info->driver));
+	/* The real driver's ends in the name of the firmware's application */
+	strscpy(info->fw_version, "0.0.0.0 0.0 sim bpf", sizeof(info->fw_version));
+}
+
+static const struct ethtool_ops sim_ethtool_ops = {
+	.get_drvinfo	= sim_get_drvinfo,
+	.get_link	= ethtool_op_get_link,
 };
 
 /* ---- debugfs ---- */
@@ -446,6 +466,9 @@ static int __init sim_init(void)
 	SET_NETDEV_DEV(sim_dev, &sim_pdev->dev);
 	eth_hw_addr_random(sim_dev);
 	sim_dev->netdev_ops = &sim_netdev_ops;
+	sim_dev->ethtool_ops = &sim_ethtool_ops;
+	sim_dev->xdp_features = NETDEV_XDP_ACT_BASIC |
+				NETDEV_XDP_ACT_HW_OFFLOAD;
 	sim_dev->max_mtu = 65535;
 	sim_dev->mtu = mtu;
 	sim_dev->hw_features |= NETIF_F_HW_TC;

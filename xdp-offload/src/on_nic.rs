@@ -1,0 +1,146 @@
+//! What `attach` has a Netronome NIC run: the program lowered for it, or a part of it.
+
+use crate::exit::Failure;
+use crate::lowering;
+use crate::subject::Subject;
+use crate::target::CardArgs;
+use generic_fallback::NicProgram;
+use generic_fallback::load::Loader;
+use generic_fallback::nic_program::Made;
+use nfp_target::target::Nfp;
+use offload_compiler::lower::{Allow, Lowered, Options};
+use offload_compiler::object::Object;
+use offload_compiler::target::Target;
+use offload_compiler::verify::Prepared;
+use probe::Facts;
+use std::collections::BTreeSet;
+
+/// How programs are made to fit.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NicArgs {
+    /// Rewrites for the NIC that change what user space sees: `xdp-offload explain NAME` says how
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',',
+        value_parser = clap::builder::PossibleValuesParser::new(Allow::ALL.map(Allow::name)))]
+    allow: Vec<String>,
+
+    #[command(flatten)]
+    card: CardArgs,
+}
+
+impl NicArgs {
+    /// What the NIC behind an interface is given. NICs of other kinds get the program as it is, and so does this one
+    /// where our verifier refuses the program: the kernel has the last word.
+    ///
+    /// # Errors
+    /// The card's profile cannot be read; the lowered program cannot be written.
+    pub(crate) fn program(
+        &self,
+        object: &Object,
+        name: &str,
+        program: usize,
+        facts: &Facts,
+    ) -> Result<NicProgram, Failure> {
+        if facts.driver_row().is_none_or(|row| row.name != "nfp") {
+            return Ok(NicProgram::AsIs);
+        }
+        let card = Nfp {
+            mtu: facts.link.mtu,
+            ..self.card.choose()?
+        };
+        let loader = Loader::for_trial(object, name);
+        let Ok(subject) = Subject::of_object(object, &loader, program) else {
+            return Ok(NicProgram::AsIs);
+        };
+        let Ok(prepared) = &subject.prepared else {
+            return Ok(NicProgram::AsIs);
+        };
+        let options = Options {
+            optimise: true,
+            allow: lowering::allowed(&self.allow),
+            ifindex: Some(facts.link.ifindex),
+        };
+        let Ok(lowered) = lowering::lowered(&subject, prepared, &card, &options) else {
+            return Ok(NicProgram::AsIs);
+        };
+        if !lowered.is_accepted() {
+            return Ok(refused(&subject, prepared, &card, &options, &lowered));
+        }
+        if lowered.rewrites.is_empty() {
+            return Ok(NicProgram::AsIs);
+        }
+        let (bytes, _) = lowering::object(object, program, &subject, &lowered)?;
+        let object = Object::parse(&bytes)
+            .map_err(|error| lowering::cannot_write(&subject).because(error))?;
+        let program = object
+            .programs
+            .iter()
+            .position(|made| made.name == subject.name)
+            .ok_or_else(|| lowering::cannot_write(&subject))?;
+        Ok(NicProgram::Made(Made {
+            object,
+            program,
+            part: lowered.share.is_some(),
+            notes: notes(&lowered),
+        }))
+    }
+}
+
+/// The first thing that stands in the way, at its source line.
+fn refused(
+    subject: &Subject,
+    prepared: &Prepared,
+    card: &Nfp,
+    options: &Options,
+    lowered: &Lowered,
+) -> NicProgram {
+    let obstacles = lowered.obstacles();
+    let Some((first, others)) = obstacles.split_first() else {
+        return NicProgram::AsIs;
+    };
+    let mut reason = format!("{} would refuse it: {}", card.name(), first.message);
+    if let Some(line) = subject.linked.source_line(first.insn) {
+        reason += &format!(" ({}:{})", line.file, line.line);
+    }
+    let others: BTreeSet<usize> = others.iter().map(|finding| finding.insn).collect();
+    if !others.is_empty() {
+        reason += &format!(", and {} more", others.len());
+    }
+    let remedy = match lowering::needed(subject, prepared, card, options) {
+        Some(names) => format!(
+            "--allow {names} rewrites it so that the NIC takes it; `xdp-offload explain NAME` says what that changes"
+        ),
+        None => "`xdp-offload compile --emit report` shows all that stands in the way".to_owned(),
+    };
+    NicProgram::Refused {
+        reason,
+        remedy: Some(remedy),
+    }
+}
+
+fn notes(lowered: &Lowered) -> Vec<String> {
+    let names: BTreeSet<&str> = lowered
+        .rewrites
+        .iter()
+        .filter_map(|rewrite| rewrite.needs_allow)
+        .map(Allow::name)
+        .collect();
+    let mut notes = vec![format!(
+        "rewritten for the NIC at {} places{}",
+        lowered.rewrites.len(),
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!(
+                " (--allow {})",
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            )
+        }
+    )];
+    notes.extend(lowered.share.map(|share| {
+        format!(
+            "the NIC decides {} of {} paths, the program on the host the others",
+            share.decided, share.paths
+        )
+    }));
+    notes
+}

@@ -62,6 +62,13 @@ fn programs_are_lowered_on_their_way_to_the_nic() {
                 "xdp-offload attach edge.bpf.o nfpsim0 --allow split --dry-run --json",
                 "xdp-offload attach edge.bpf.o nfpsim0 --allow split --json",
                 "xdp-offload status --json",
+                "xdp-offload map blocked set 0x0a000001 7; xdp-offload map blocked dump --json",
+                "for id in $(xdp-offload map list | awk '/blocked/ { print $1 }'); do xdp-offload map $id get 0x0a000001; done",
+                // What each half has counted, as if packets had passed.
+                "for id in $(xdp-offload map list | awk '/dropped/ { print $1 }'); do xdp-offload map $id set 0 2; done",
+                "xdp-offload map dropped dump",
+                "xdp-offload map dropped set 0 5 && xdp-offload map dropped get 0",
+                "xdp-offload map blocked del 0x0a000001 && xdp-offload map blocked dump",
                 "xdp-offload attach --hw edge.bpf.o nfpsim0 --allow split --replace",
                 "xdp-offload status --json",
                 "xdp-offload detach nfpsim0 --all",
@@ -93,7 +100,16 @@ fn programs_are_lowered_on_their_way_to_the_nic() {
     assert_eq!(attached(whole_status), [("offload".to_owned(), id)]);
 
     // A part on the NIC, and the program itself in native mode beside it.
-    let [plan, split, split_status, again, again_status, detached] = &outputs[4..] else {
+    let [
+        plan,
+        split,
+        split_status,
+        maps @ ..,
+        again,
+        again_status,
+        detached,
+    ] = &outputs[4..]
+    else {
         panic!("an output each");
     };
     let plan = json(plan);
@@ -120,6 +136,23 @@ fn programs_are_lowered_on_their_way_to_the_nic() {
         ]
     };
     assert_eq!(attached(split_status), halves(&report));
+
+    // A map that user space fills is filled on both sides; what both count is a sum.
+    let [dump, each, _, sum, set, deleted] = maps else {
+        panic!("an output each");
+    };
+    let entries = &json(dump)["entries"];
+    assert_eq!(entries[0]["value"], 7, "{dump:?}");
+    assert!(entries[0]["nic"].is_null(), "they differ: {dump:?}");
+    let values: Vec<&str> = each.stdout.split_whitespace().collect();
+    assert_eq!(values.len(), 4, "two maps: {each:?}");
+    assert_eq!(sum.stdout, "0: 4\n", "{sum:?}");
+    assert_eq!(set.stdout, "0: 5\n", "{set:?}");
+    assert_eq!(
+        (deleted.code, deleted.stdout.as_str()),
+        (0, ""),
+        "{deleted:?}"
+    );
 
     // Both halves are replaced, none is left behind.
     assert_eq!(again.code, 0, "{again:?}");

@@ -187,10 +187,9 @@ impl<'a> Ladder<'a> {
     /// in which packets pass that the program would have stopped.
     fn climb_twice(&mut self, at: Interface<'_>, request: Request) -> Outcome {
         let Halves { nic, host } = self.plan_halves(at.snapshot, at.facts, request);
-        let action = match nic {
-            Some(Decision::Try(action)) => action,
+        let Some(Decision::Try(action)) = nic else {
             // As if there were no such part.
-            _ => return self.climb_down(at, self.plan(at.snapshot, at.facts, request)),
+            return self.climb_down(at, self.plan(at.snapshot, at.facts, request));
         };
         let mut outcome = self.climb_down(at, host);
         outcome.wanted = request.wanted;

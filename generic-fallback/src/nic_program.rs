@@ -8,7 +8,7 @@ pub enum NicProgram {
     /// The program as it is.
     AsIs,
     /// What was made of it for this NIC.
-    Made(Made),
+    Made(Box<Made>),
     /// Nothing: it cannot be made to fit.
     Refused {
         /// What stands in the way.

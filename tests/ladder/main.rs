@@ -10,9 +10,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
 
-use generic_fallback::Ladder;
 use generic_fallback::outcome::{AttemptResult, Ending};
 use generic_fallback::plan::{Request, Wanted};
+use generic_fallback::{Ladder, NicProgram};
 use kernel::Errno;
 use kernel::bpf::link::Link as BpfLink;
 use kernel::bpf::program::{Program, ProgramSpec};

@@ -11,6 +11,7 @@ pub mod json;
 mod lowering;
 mod map_difference;
 mod map_entry;
+mod map_halves;
 mod nfp;
 mod on_nic;
 mod output;

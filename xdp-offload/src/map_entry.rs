@@ -2,6 +2,7 @@
 
 use crate::exit::{Exit, Failure};
 use crate::json::map::{Entry, Map as MapJson};
+use crate::map_halves::{Nic, sum};
 use crate::value::Shape;
 use kernel::Errno;
 use kernel::bpf::btf::Btf as KernelBtf;
@@ -16,6 +17,8 @@ pub(crate) struct MapAccess {
     map: Map,
     info: MapInfo,
     btf: Option<Btf>,
+    /// The other half of a program that a NIC runs in part.
+    nic: Option<Nic>,
 }
 
 /// A map as `--json` shows it.
@@ -70,7 +73,20 @@ impl MapAccess {
             .btf_id
             .and_then(|id| KernelBtf::from_id(id).and_then(|btf| btf.bytes()).ok())
             .and_then(|bytes| Btf::parse(bytes).ok());
-        Ok(Self { map, info, btf })
+        Ok(Self {
+            map,
+            info,
+            btf,
+            nic: None,
+        })
+    }
+
+    /// Two maps as one: what is written goes into both, what both counted is read as a sum.
+    pub(crate) fn beside(self, nic: Nic) -> Self {
+        Self {
+            nic: Some(nic),
+            ..self
+        }
     }
 
     /// The map itself.
@@ -82,7 +98,7 @@ impl MapAccess {
     pub(crate) fn get(&self, key: &str) -> Result<Entry, Failure> {
         let key = self.key(key)?;
         match self.map.lookup(&key) {
-            Ok(Some(value)) => Ok(self.entry(&key, &value)),
+            Ok(Some(value)) => self.entry(&key, &value),
             Ok(None) => Err(self.missing(&key)),
             Err(error) => Err(self.failure("read from", &error)),
         }
@@ -90,13 +106,29 @@ impl MapAccess {
 
     /// All entries.
     pub(crate) fn dump(&self) -> Result<Vec<Entry>, Failure> {
-        self.map
-            .entries()
-            .map(|entry| {
-                let (key, value) = entry.map_err(|error| self.failure("read", &error))?;
-                Ok(self.entry(&key, &value))
-            })
-            .collect()
+        let mut entries = Vec::new();
+        for entry in self.map.entries() {
+            let (key, value) = entry.map_err(|error| self.failure("read", &error))?;
+            entries.push(self.entry(&key, &value)?);
+        }
+        let Some(nic) = &self.nic else {
+            return Ok(entries);
+        };
+        // What the NIC's part put in itself.
+        for entry in nic.map.entries() {
+            let (key, value) = entry.map_err(|error| self.nic_failure("read", &error))?;
+            match self.map.lookup(&key) {
+                Ok(Some(_)) => {}
+                Ok(None) => entries.push(Entry {
+                    key: self.key_shape().decode(&key),
+                    value: Some(self.decode_value(&value)),
+                    per_cpu: None,
+                    nic: None,
+                }),
+                Err(error) => return Err(self.failure("read", &error)),
+            }
+        }
+        Ok(entries)
     }
 
     /// Writes an entry.
@@ -117,43 +149,99 @@ impl MapAccess {
                 )),
                 _ => self.failure("write to", &error),
             })?;
+        if let Some(nic) = &self.nic {
+            let one = &bytes[..self.info.value_size as usize];
+            // The sum of both is what was set.
+            let nothing = vec![0; one.len()];
+            let value = if nic.counts { &nothing } else { one };
+            nic.map.update(&key, value, ANY).map_err(|error| {
+                self.nic_failure("write to", &error).remedy(
+                    "the host's map has the new value already; repeat this, or delete the entry",
+                )
+            })?;
+        }
         // What is there now: for descriptors the id.
         match self.map.lookup(&key) {
-            Ok(Some(stored)) => Ok(self.entry(&key, &stored)),
-            _ => Ok(self.entry(&key, &bytes)),
+            Ok(Some(stored)) => self.entry(&key, &stored),
+            _ => self.entry(&key, &bytes),
         }
     }
 
     /// Deletes an entry.
     pub(crate) fn delete(&self, key: &str) -> Result<Entry, Failure> {
         let key = self.key(key)?;
-        match self.map.delete(&key) {
-            Ok(true) => Ok(Entry {
-                key: self.key_shape().decode(&key),
-                value: None,
-                per_cpu: None,
-            }),
-            Ok(false) => Err(self.missing(&key)),
-            Err(error) => Err(self.failure("delete from", &error)),
+        let here = self
+            .map
+            .delete(&key)
+            .map_err(|error| self.failure("delete from", &error))?;
+        let there = match &self.nic {
+            Some(nic) => nic
+                .map
+                .delete(&key)
+                .map_err(|error| self.nic_failure("delete from", &error))?,
+            None => false,
+        };
+        if !here && !there {
+            return Err(self.missing(&key));
         }
+        Ok(Entry {
+            key: self.key_shape().decode(&key),
+            value: None,
+            per_cpu: None,
+            nic: None,
+        })
     }
 
-    fn entry(&self, key: &[u8], value: &[u8]) -> Entry {
+    /// An entry of the map, and what the NIC has of it.
+    fn entry(&self, key: &[u8], value: &[u8]) -> Result<Entry, Failure> {
         let per_cpu = self.info.kind.is_per_cpu();
-        let values = || {
-            value
-                .chunks_exact(self.stride())
-                .map(|one| {
-                    self.value_shape()
-                        .decode(&one[..self.info.value_size as usize])
-                })
-                .collect()
+        let values: Vec<Value> = if per_cpu {
+            let each = value.chunks_exact(self.stride());
+            let decode = |one: &[u8]| {
+                self.value_shape()
+                    .decode(&one[..self.info.value_size as usize])
+            };
+            each.map(decode).collect()
+        } else {
+            vec![self.decode_value(value)]
         };
-        Entry {
+        let on_nic = match &self.nic {
+            Some(nic) => nic
+                .map
+                .lookup(key)
+                .map_err(|error| self.nic_failure("read from", &error))?
+                .map(|value| self.decode_value(&value)),
+            None => None,
+        };
+        let counts = self.nic.as_ref().is_some_and(|nic| nic.counts);
+        let mut entry = Entry {
             key: self.key_shape().decode(key),
-            value: (!per_cpu).then(|| self.decode_value(value)),
-            per_cpu: per_cpu.then(values),
+            value: None,
+            per_cpu: None,
+            nic: None,
+        };
+        match on_nic {
+            Some(on_nic) if counts => {
+                entry.value = values.into_iter().reduce(|a, b| sum(&a, &b));
+                entry.value = entry.value.map(|here| sum(&here, &on_nic));
+            }
+            on_nic => {
+                entry.nic = on_nic.filter(|on_nic| values.iter().any(|here| here != on_nic));
+                if per_cpu {
+                    entry.per_cpu = Some(values);
+                } else {
+                    entry.value = values.into_iter().next();
+                }
+            }
         }
+        Ok(entry)
+    }
+
+    fn nic_failure(&self, verb: &str, error: &kernel::Error) -> Failure {
+        Failure::kernel(
+            format!("cannot {verb} map '{}' on the NIC", self.info.name),
+            error,
+        )
     }
 
     fn decode_value(&self, bytes: &[u8]) -> Value {

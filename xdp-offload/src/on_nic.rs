@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::lowering;
+use crate::map_halves::name_counters;
 use crate::subject::Subject;
 use crate::target::CardArgs;
 use generic_fallback::NicProgram;
@@ -58,6 +59,7 @@ impl NicArgs {
             optimise: true,
             allow: lowering::allowed(&self.allow),
             ifindex: Some(facts.link.ifindex),
+            mtu: Some(facts.link.mtu),
         };
         let Ok(lowered) = lowering::lowered(&subject, prepared, &card, &options) else {
             return Ok(NicProgram::AsIs);
@@ -69,19 +71,24 @@ impl NicArgs {
             return Ok(NicProgram::AsIs);
         }
         let (bytes, _) = lowering::object(object, program, &subject, &lowered)?;
-        let object = Object::parse(&bytes)
+        let mut object = Object::parse(&bytes)
             .map_err(|error| lowering::cannot_write(&subject).because(error))?;
+        if lowered.share.is_some()
+            && let Ok(part) = &lowering::subject(&subject, prepared, &lowered).prepared
+        {
+            name_counters(&mut object, part);
+        }
         let program = object
             .programs
             .iter()
             .position(|made| made.name == subject.name)
             .ok_or_else(|| lowering::cannot_write(&subject))?;
-        Ok(NicProgram::Made(Made {
+        Ok(NicProgram::Made(Box::new(Made {
             object,
             program,
             part: lowered.share.is_some(),
             notes: notes(&lowered),
-        }))
+        })))
     }
 }
 
@@ -97,14 +104,20 @@ fn refused(
     let Some((first, others)) = obstacles.split_first() else {
         return NicProgram::AsIs;
     };
-    let mut reason = format!("{} would refuse it: {}", card.name(), first.message);
-    if let Some(line) = subject.linked.source_line(first.insn) {
-        reason += &format!(" ({}:{})", line.file, line.line);
-    }
+    let at = match subject.linked.source_line(first.insn) {
+        Some(line) => format!(" ({}:{})", line.file, line.line),
+        None => String::new(),
+    };
     let others: BTreeSet<usize> = others.iter().map(|finding| finding.insn).collect();
-    if !others.is_empty() {
-        reason += &format!(", and {} more", others.len());
-    }
+    let more = match others.len() {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let reason = format!(
+        "{} would refuse it: {}{at}{more}",
+        card.name(),
+        first.message
+    );
     let remedy = match lowering::needed(subject, prepared, card, options) {
         Some(names) => format!(
             "--allow {names} rewrites it so that the NIC takes it; `xdp-offload explain NAME` says what that changes"

@@ -11,6 +11,7 @@
 //! cannot be proved safe is taken back. Passes run in rounds until none finds anything more, within a budget.
 
 mod accesses;
+mod additions;
 mod facts;
 mod forms;
 mod layout;
@@ -23,6 +24,7 @@ mod rewrite;
 mod run;
 mod split;
 
+pub use additions::additions;
 pub use facts::{Content, Fact, Facts};
 pub use forms::{Doubt, Forms};
 pub use liveness::{Liveness, Registers, end_uses, step_effect};

@@ -4,9 +4,10 @@ use super::{interface, open_route};
 use crate::exit::{Exit, Failure};
 use crate::json::map::{Entry, ListReport, Map as MapJson, Report};
 use crate::map_entry::MapAccess;
+use crate::map_halves::{is_named, pair};
 use crate::{output, render};
 use kernel::Errno;
-use kernel::bpf::map::Map;
+use kernel::bpf::map::{Map, MapInfo};
 use kernel::bpf::program::Program;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,8 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if args.map == "list" && args.action.is_none() {
         return list(args);
     }
-    let map = find(args)?;
-    let access = MapAccess::open(map)?;
+    let access = find(args)?;
     let entries = match &args.action {
         None => None,
         Some(Action::Get { key }) => Some(vec![access.get(key)?]),
@@ -105,7 +105,13 @@ fn report(args: &Args, access: &MapAccess, entries: Option<Vec<Entry>>) -> Resul
 
 fn list(args: &Args) -> Result<Exit, Failure> {
     let mut maps = Vec::new();
-    for (id, used_by) in attached_maps(args.dev.as_deref())? {
+    for (id, users) in attached_maps(args.dev.as_deref())? {
+        let mut used_by: Vec<u32> = Vec::new();
+        for user in users {
+            if !used_by.contains(&user.program) {
+                used_by.push(user.program);
+            }
+        }
         match Map::from_id(id).and_then(|map| map.info()) {
             Ok(info) => maps.push(MapJson {
                 used_by,
@@ -127,8 +133,14 @@ fn list(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The maps of attached programs: id, and the ids of the programs.
-fn attached_maps(dev: Option<&str>) -> Result<BTreeMap<u32, Vec<u32>>, Failure> {
+/// An attached program that uses a map.
+struct User {
+    program: u32,
+    ifindex: u32,
+}
+
+/// The maps of attached programs by their ids.
+fn attached_maps(dev: Option<&str>) -> Result<BTreeMap<u32, Vec<User>>, Failure> {
     let mut route = open_route()?;
     let links = match dev {
         Some(name) => vec![interface(&mut route, name)?],
@@ -136,47 +148,58 @@ fn attached_maps(dev: Option<&str>) -> Result<BTreeMap<u32, Vec<u32>>, Failure> 
             .links()
             .map_err(|error| Failure::kernel("cannot read the interfaces", &error))?,
     };
-    let mut maps: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (_, program) in links.iter().flat_map(|link| link.xdp.iter()) {
+    let mut maps: BTreeMap<u32, Vec<User>> = BTreeMap::new();
+    let attached = links
+        .iter()
+        .flat_map(|link| link.xdp.iter().map(|(_, program)| (link.ifindex, program)));
+    for (ifindex, program) in attached {
         let info = Program::from_id(program)
             .and_then(|program| program.info())
             .map_err(|error| Failure::kernel(format!("cannot open program {program}"), &error))?;
         for id in info.map_ids {
-            let users = maps.entry(id).or_default();
-            if !users.contains(&program) {
-                users.push(program);
-            }
+            maps.entry(id).or_default().push(User { program, ifindex });
         }
     }
     Ok(maps)
 }
 
-/// By id, by pin, by name among the maps of attached programs, and by name among all maps.
-fn find(args: &Args) -> Result<Map, Failure> {
+/// By id, by pin, by name among the maps of attached programs, and by name among all maps. By its name a map is found
+/// together with its other half, where a NIC runs a part of the program.
+fn find(args: &Args) -> Result<MapAccess, Failure> {
     let cannot = || format!("cannot open map '{}'", args.map);
     if let Ok(id) = args.map.parse() {
-        return Map::from_id(id).map_err(|error| match error.errno() {
+        let map = Map::from_id(id).map_err(|error| match error.errno() {
             Some(Errno::ENOENT) => none(&format!("no map has the id {id}")),
             _ => Failure::kernel(cannot(), &error),
-        });
+        })?;
+        return MapAccess::open(map);
     }
     if args.map.contains('/') {
-        return Map::open_pinned(Path::new(&args.map)).map_err(|error| match error.errno() {
+        let map = Map::open_pinned(Path::new(&args.map)).map_err(|error| match error.errno() {
             Some(Errno::ENOENT) => none(&format!("nothing is pinned at {}", args.map)),
             Some(Errno::EINVAL) => none(&format!("what is pinned at {} is no map", args.map)),
             _ => Failure::kernel(cannot(), &error),
-        });
+        })?;
+        return MapAccess::open(map);
     }
-    let attached: Vec<u32> = attached_maps(args.dev.as_deref())?.into_keys().collect();
-    let mut found = named(&args.map, attached.into_iter().map(Ok))?;
+    let attached = attached_maps(args.dev.as_deref())?;
+    let mut found = named(&args.map, attached.keys().copied().map(Ok))?;
     if found.is_empty() && args.dev.is_none() {
         found = named(&args.map, kernel::bpf::map_ids())?;
     }
-    match found.len() {
-        1 => Ok(found.remove(0).1),
-        0 => Err(none(&format!("no map is called '{}'", args.map))),
-        _ => {
-            let ids: Vec<String> = found.iter().map(|(id, _)| id.to_string()).collect();
+    if found.len() == 1 {
+        return MapAccess::open(found.remove(0).1);
+    }
+    let is_on = |map: u32, ifindex: u32| {
+        attached
+            .get(&map)
+            .is_some_and(|users| users.iter().any(|user| user.ifindex == ifindex))
+    };
+    match pair(found, is_on) {
+        Ok((host, nic)) => Ok(MapAccess::open(host)?.beside(nic)),
+        Err(found) if found.is_empty() => Err(none(&format!("no map is called '{}'", args.map))),
+        Err(found) => {
+            let ids: Vec<String> = found.iter().map(|(info, _)| info.id.to_string()).collect();
             Err(Failure::new(
                 Exit::Usage,
                 format!("{} maps are called '{}'", found.len(), args.map),
@@ -191,13 +214,12 @@ fn find(args: &Args) -> Result<Map, Failure> {
 fn named(
     name: &str,
     ids: impl Iterator<Item = kernel::Result<u32>>,
-) -> Result<Vec<(u32, Map)>, Failure> {
-    let wanted = kernel::bpf::kernel_name(name);
+) -> Result<Vec<(MapInfo, Map)>, Failure> {
     let mut found = Vec::new();
     for id in ids {
         let id = id.map_err(|error| Failure::kernel("cannot list the maps", &error))?;
         match Map::from_id(id).and_then(|map| Ok((map.info()?, map))) {
-            Ok((info, map)) if info.name == wanted => found.push((id, map)),
+            Ok((info, map)) if is_named(&info, name) => found.push((info, map)),
             Ok(_) => {}
             Err(error) if error.errno() == Some(Errno::ENOENT) => {}
             Err(error) => return Err(Failure::kernel(format!("cannot open map {id}"), &error)),

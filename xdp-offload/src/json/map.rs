@@ -61,4 +61,7 @@ pub struct Entry {
     /// A value for each possible CPU, from CPU 0, for per-CPU maps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_cpu: Option<Vec<Value>>,
+    /// The value on the NIC, where a NIC runs a part of the program, the map does not count, and the two differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nic: Option<Value>,
 }

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::render::golden;
     use generic_fallback::occupant::Occupant;
-    use generic_fallback::outcome::Step;
+    use generic_fallback::outcome::{Beside, Step};
     use generic_fallback::plan::Rung;
     use kernel::Errno;
 
@@ -225,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn a_part_on_the_nic_is_named_with_the_program_beside_it() {
+        let made = Attempt {
+            reason: Some("rewritten for the NIC at 7 places (--allow split)".to_owned()),
+            ..Attempt::held(Mode::Offload, None)
+        };
+        let both = Outcome {
+            beside: Some(Beside {
+                mode: Mode::Native,
+                program_id: 40,
+                replaced: Some(12),
+            }),
+            ..held(Mode::Offload, vec![made, Attempt::held(Mode::Native, None)])
+        };
+        golden::check("attach-split", &outcome(&both, 80));
+    }
+
+    #[test]
     fn a_fallback_says_what_was_asked_for_and_a_warning_is_shown() {
         let warning = Some("vmxnet3: LRO is not supported with XDP".to_owned());
         let fallback = Outcome {
@@ -268,7 +285,11 @@ mod tests {
 
     #[test]
     fn a_plan_tells_what_each_rung_would_do() {
-        let rung = |mode, decision| Rung { mode, decision };
+        let rung = |mode, decision| Rung {
+            mode,
+            decision,
+            notes: Vec::new(),
+        };
         let three = Plan {
             wanted: Wanted::Best,
             rungs: vec![

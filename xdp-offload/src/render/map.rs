@@ -36,6 +36,9 @@ pub(crate) fn entries(entries: &[Entry]) -> String {
             }
             (None, None) => out += &format!("{}\n", entry.key),
         }
+        if let Some(value) = &entry.nic {
+            out += &format!("{} on the NIC: {value}\n", entry.key);
+        }
     }
     out
 }

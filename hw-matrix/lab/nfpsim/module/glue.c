@@ -3,7 +3,7 @@
  * offload code of the in-tree nfp driver (jit.c, verifier.c, offload.c and
  * nfp_asm.c).  This file stands in for the card, its firmware and the rest of
  * the driver: firmware capabilities come from module parameters, the control
- * BAR is plain memory, map messages succeed at once.
+ * BAR is plain memory, maps are lists.
  */
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -200,6 +200,67 @@ int nfp_net_reconfig(struct nfp_net *nn, u32 update)
 	return 0;
 }
 
+/* ---- maps, as the card keeps them: what is not there is 0 in an array ---- */
+struct sim_entry {
+	struct list_head l;
+	u32 tid;
+	u8 data[];		/* key, value */
+};
+
+static DEFINE_MUTEX(entries_lock);
+static LIST_HEAD(entries);
+
+static u32 sim_tid(struct bpf_offloaded_map *m)
+{
+	struct nfp_bpf_map *map = m->dev_priv;
+
+	return map->tid;
+}
+
+static struct sim_entry *sim_find(struct bpf_offloaded_map *m, const void *key)
+{
+	struct sim_entry *e;
+
+	list_for_each_entry(e, &entries, l)
+		if (e->tid == sim_tid(m) &&
+		    !memcmp(e->data, key, m->map.key_size))
+			return e;
+	return NULL;
+}
+
+static u32 sim_count(struct bpf_offloaded_map *m)
+{
+	struct sim_entry *e;
+	u32 n = 0;
+
+	list_for_each_entry(e, &entries, l)
+		n += e->tid == sim_tid(m);
+	return n;
+}
+
+static bool sim_is_array(struct bpf_offloaded_map *m)
+{
+	return m->map.map_type == BPF_MAP_TYPE_ARRAY;
+}
+
+static bool sim_no_index(struct bpf_offloaded_map *m, const void *key)
+{
+	return sim_is_array(m) && *(const u32 *)key >= m->map.max_entries;
+}
+
+static void sim_free_entries(u32 tid)
+{
+	struct sim_entry *e, *next;
+
+	mutex_lock(&entries_lock);
+	list_for_each_entry_safe(e, next, &entries, l)
+		if (e->tid == tid) {
+			list_del(&e->l);
+			kfree(e);
+		}
+	mutex_unlock(&entries_lock);
+}
+
 long long int nfp_bpf_ctrl_alloc_map(struct nfp_app_bpf *bpf,
 				     struct bpf_map *map)
 {
@@ -208,32 +269,129 @@ long long int nfp_bpf_ctrl_alloc_map(struct nfp_app_bpf *bpf,
 
 void nfp_bpf_ctrl_free_map(struct nfp_app_bpf *bpf, struct nfp_bpf_map *map)
 {
+	sim_free_entries(map->tid);
 }
 
+/* An array's first index, or the first entry that was put in */
 int nfp_bpf_ctrl_getfirst_entry(struct bpf_offloaded_map *m, void *next)
 {
-	return -ENOENT;
+	struct sim_entry *e;
+	int err = -ENOENT;
+
+	if (sim_is_array(m)) {
+		memset(next, 0, m->map.key_size);
+		return 0;
+	}
+	mutex_lock(&entries_lock);
+	list_for_each_entry(e, &entries, l)
+		if (e->tid == sim_tid(m)) {
+			memcpy(next, e->data, m->map.key_size);
+			err = 0;
+			break;
+		}
+	mutex_unlock(&entries_lock);
+	return err;
 }
 
 int nfp_bpf_ctrl_getnext_entry(struct bpf_offloaded_map *m, void *k, void *n)
 {
-	return -ENOENT;
+	struct sim_entry *e;
+	int err = -ENOENT;
+
+	if (sim_is_array(m)) {
+		u32 index = *(u32 *)k;
+
+		if (index >= m->map.max_entries)
+			return nfp_bpf_ctrl_getfirst_entry(m, n);
+		if (index + 1 == m->map.max_entries)
+			return -ENOENT;
+		*(u32 *)n = index + 1;
+		return 0;
+	}
+	mutex_lock(&entries_lock);
+	e = sim_find(m, k);
+	if (!e) {
+		mutex_unlock(&entries_lock);
+		return nfp_bpf_ctrl_getfirst_entry(m, n);
+	}
+	list_for_each_entry_continue(e, &entries, l)
+		if (e->tid == sim_tid(m)) {
+			memcpy(n, e->data, m->map.key_size);
+			err = 0;
+			break;
+		}
+	mutex_unlock(&entries_lock);
+	return err;
 }
 
 int nfp_bpf_ctrl_update_entry(struct bpf_offloaded_map *m, void *k, void *v,
 			      u64 flags)
 {
-	return 0;
+	struct sim_entry *e;
+	int err = 0;
+
+	if (sim_no_index(m, k))
+		return -E2BIG;
+	mutex_lock(&entries_lock);
+	e = sim_find(m, k);
+	if (flags == BPF_NOEXIST && (e || sim_is_array(m))) {
+		err = -EEXIST;
+	} else if (flags == BPF_EXIST && !e && !sim_is_array(m)) {
+		err = -ENOENT;
+	} else if (!e && !sim_is_array(m) &&
+		   sim_count(m) >= m->map.max_entries) {
+		err = -E2BIG;
+	} else if (!e) {
+		e = kzalloc(sizeof(*e) + m->map.key_size + m->map.value_size,
+			    GFP_KERNEL);
+		if (e) {
+			e->tid = sim_tid(m);
+			memcpy(e->data, k, m->map.key_size);
+			list_add_tail(&e->l, &entries);
+		} else {
+			err = -ENOMEM;
+		}
+	}
+	if (!err)
+		memcpy(e->data + m->map.key_size, v, m->map.value_size);
+	mutex_unlock(&entries_lock);
+	return err;
 }
 
 int nfp_bpf_ctrl_del_entry(struct bpf_offloaded_map *m, void *k)
 {
+	struct sim_entry *e;
+
+	if (sim_is_array(m))
+		return -EINVAL;
+	mutex_lock(&entries_lock);
+	e = sim_find(m, k);
+	if (e)
+		list_del(&e->l);
+	mutex_unlock(&entries_lock);
+	if (!e)
+		return -ENOENT;
+	kfree(e);
 	return 0;
 }
 
 int nfp_bpf_ctrl_lookup_entry(struct bpf_offloaded_map *m, void *k, void *v)
 {
-	return -ENOENT;
+	struct sim_entry *e;
+	int err = 0;
+
+	if (sim_no_index(m, k))
+		return -ENOENT;
+	mutex_lock(&entries_lock);
+	e = sim_find(m, k);
+	if (e)
+		memcpy(v, e->data + m->map.key_size, m->map.value_size);
+	else if (sim_is_array(m))
+		memset(v, 0, m->map.value_size);
+	else
+		err = -ENOENT;
+	mutex_unlock(&entries_lock);
+	return err;
 }
 
 /* ---- netdev ---- */

@@ -1,15 +1,17 @@
-//! What each pass makes of small programs: `tests/lower/NAME.txt` holds programs and what becomes of them on a target
+//! What each pass makes of small programs, and that they do the same afterwards: `tests/lower/NAME.txt` holds programs and what becomes of them on a target
 //! that takes as little as possible. `BLESS=1` writes the second halves.
 //!
 //! A case is a heading `== TITLE`, `optimise` or nothing, settings (`allow NAME,..`, `lacks HELPER`, `ifindex NUMBER`, `mtu BYTES`), maps
 //! (`map KIND KEY VALUE ENTRIES [CONSTANT as hex]`), the program, `->`, and what became of it: the rewrites and the program.
 
+mod equal;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use offload_compiler::isa::{Callee, Code, Imm64, Instruction, assemble};
-use offload_compiler::lower::{Forms, Options, lower, report};
+use offload_compiler::lower::{Forms, LowerError, Lowered, Options, lower, report};
 use offload_compiler::object::SourceLine;
 use offload_compiler::target::{Availability, Limits, Need, Program, Target};
 use offload_compiler::verify::{
@@ -136,45 +138,68 @@ fn functions(code: &Code) -> Vec<Function> {
         .collect()
 }
 
+/// A program of a golden file, and what is asked of the compiler.
+struct Case {
+    code: Code,
+    maps: Vec<MapShape>,
+    target: Strict,
+    options: Options,
+}
+
+impl Case {
+    fn of(source: &str) -> Self {
+        let optimise = source.starts_with("optimise\n");
+        let source = source.strip_prefix("optimise\n").unwrap_or(source);
+        let after = |start: &'static str| {
+            let mut lines = source.lines();
+            lines.find_map(move |line| line.strip_prefix(start))
+        };
+        let allow = after("allow ")
+            .into_iter()
+            .flat_map(|names| names.split(','));
+        let target = Strict {
+            lacks: after("lacks ").map(|number| number.parse().unwrap()),
+        };
+        let options = Options {
+            optimise,
+            allow: allow.map(|name| name.parse().unwrap()).collect(),
+            ifindex: after("ifindex ").map(|number| number.parse().unwrap()),
+            mtu: after("mtu ").map(|number| number.parse().unwrap()),
+        };
+        let (maps, text): (Vec<&str>, Vec<&str>) = source
+            .lines()
+            .filter(|line| {
+                let settings = ["allow ", "lacks ", "ifindex ", "mtu "];
+                !settings.iter().any(|setting| line.starts_with(setting))
+            })
+            .partition(|line| line.starts_with("map "));
+        let maps: Vec<MapShape> = maps
+            .iter()
+            .enumerate()
+            .map(|(index, line)| map(index, &line[4..]))
+            .collect();
+        let code = assemble(&text.join("\n")).unwrap_or_else(|error| panic!("{error}"));
+        Self {
+            code,
+            maps,
+            target,
+            options,
+        }
+    }
+
+    fn lowered(&self) -> Result<Lowered, LowerError> {
+        let (map_at, functions) = (map_references(&self.code), functions(&self.code));
+        let input = Input::new(&self.code, &self.maps, &map_at, &functions);
+        let program = Program {
+            input: &input,
+            frags: false,
+        };
+        lower(&program, &self.target, &self.options)
+    }
+}
+
 fn lowered(source: &str) -> String {
-    let optimise = source.starts_with("optimise\n");
-    let source = source.strip_prefix("optimise\n").unwrap_or(source);
-    let after = |start: &'static str| {
-        let mut lines = source.lines();
-        lines.find_map(move |line| line.strip_prefix(start))
-    };
-    let allow = after("allow ")
-        .into_iter()
-        .flat_map(|names| names.split(','));
-    let target = Strict {
-        lacks: after("lacks ").map(|number| number.parse().unwrap()),
-    };
-    let options = Options {
-        optimise,
-        allow: allow.map(|name| name.parse().unwrap()).collect(),
-        ifindex: after("ifindex ").map(|number| number.parse().unwrap()),
-        mtu: after("mtu ").map(|number| number.parse().unwrap()),
-    };
-    let (maps, text): (Vec<&str>, Vec<&str>) = source
-        .lines()
-        .filter(|line| {
-            let settings = ["allow ", "lacks ", "ifindex ", "mtu "];
-            !settings.iter().any(|setting| line.starts_with(setting))
-        })
-        .partition(|line| line.starts_with("map "));
-    let maps: Vec<MapShape> = maps
-        .iter()
-        .enumerate()
-        .map(|(index, line)| map(index, &line[4..]))
-        .collect();
-    let code = assemble(&text.join("\n")).unwrap_or_else(|error| panic!("{error}"));
-    let (map_at, functions) = (map_references(&code), functions(&code));
-    let input = Input::new(&code, &maps, &map_at, &functions);
-    let program = Program {
-        input: &input,
-        frags: false,
-    };
-    let lowered = match lower(&program, &target, &options) {
+    let lowered = match Case::of(source).lowered() {
         Ok(lowered) => lowered,
         Err(error) => return format!("{error}\n"),
     };
@@ -207,23 +232,38 @@ fn lowered(source: &str) -> String {
     out
 }
 
-#[test]
-fn each_pass_makes_of_small_programs_what_was_read_and_kept() {
+fn files() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lower");
-    let bless = std::env::var_os("BLESS").is_some_and(|bless| bless == "1");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "txt"))
         .collect();
     files.sort();
+    files
+}
+
+/// The title of each case of a file, and its source.
+fn cases(text: &str) -> Vec<(String, String)> {
+    let cases = format!("\n{text}");
+    let cases = cases.split("\n== ").skip(1).map(|case| {
+        let (title, rest) = case.split_once('\n').unwrap();
+        let source = rest.split("\n->").next().unwrap();
+        (title.to_owned(), source.to_owned())
+    });
+    cases.collect()
+}
+
+#[test]
+fn each_pass_makes_of_small_programs_what_was_read_and_kept() {
+    let bless = std::env::var_os("BLESS").is_some_and(|bless| bless == "1");
+    let files = files();
     assert!(!files.is_empty());
     for path in files {
         let kept = std::fs::read_to_string(&path).unwrap();
         let mut now = String::new();
-        for case in format!("\n{kept}").split("\n== ").skip(1) {
-            let (title, rest) = case.split_once('\n').unwrap();
-            let source = rest.split("\n->").next().unwrap();
-            let _ = write!(now, "== {title}\n{source}\n->\n{}\n", lowered(source));
+        for (title, source) in cases(&kept) {
+            let _ = write!(now, "== {title}\n{source}\n->\n{}\n", lowered(&source));
         }
         let now = format!("{}\n", now.trim_end());
         if bless {

@@ -303,3 +303,54 @@ fn objects_are_written_to_files_from_objects() {
             .contains("--emit ebpf")
     );
 }
+
+#[test]
+fn a_report_for_scripts_tells_each_rewrite_and_what_was_not_needed() {
+    let object = corpus("counter");
+    let allowed = ["--emit", "report", "--allow", "counters,lru"];
+    let text = compile(&object, &allowed);
+    let said = &text.expect_code(code::DONE).stderr;
+    assert!(
+        said.contains("--allow lru: there was nothing to do") && !said.contains("counters"),
+        "{said}"
+    );
+    let output = compile(&object, &[&allowed[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&output.expect_code(code::DONE).stdout).unwrap();
+    assert_eq!(report["schema"], "xdp-offload/compile/v1");
+    assert_eq!(report["verdict"], "accept");
+    assert_eq!(report["nothing_to_do"], serde_json::json!(["lru"]));
+    assert!(report["lowered_insns"].as_u64() < report["insns"].as_u64());
+    let rewrites = report["rewrites"].as_array().unwrap();
+    let counter = rewrites
+        .iter()
+        .find(|rewrite| rewrite["name"] == "atomic-counter")
+        .expect("it counts");
+    assert_eq!(counter["needs_allow"], "counters");
+    assert!(counter["line"].is_u64() && counter["before"] != counter["after"]);
+
+    let refused = compile(&object, &["--emit", "report", "--json"]);
+    let report: Value = serde_json::from_str(&refused.expect_code(code::NO).stdout).unwrap();
+    assert_eq!(report["verdict"], "refuse");
+    assert!(!report["diagnostics"].as_array().unwrap().is_empty());
+    compile(&object, &["--json", "-o", "x"]).expect_code(code::USAGE);
+}
+
+#[test]
+fn a_program_for_an_interface_takes_its_index_and_mtu_for_granted() {
+    let object = corpus("verdicts");
+    let here = ["--emit", "report", "--allow", "redirect", "--dev", "lo"];
+    let output = compile(&object, &here);
+    let report = &output.expect_code(code::DONE).stdout;
+    assert!(
+        report.contains("redirect-to-sender (--allow redirect)"),
+        "{report}"
+    );
+    let output = compile(&corpus("mirror"), &["--emit", "report", "--dev", "lo"]);
+    assert!(
+        output
+            .expect_code(code::DONE)
+            .stdout
+            .contains("interface-index")
+    );
+    compile(&object, &["--emit", "report", "--dev", "none0"]).expect_code(code::USAGE);
+}

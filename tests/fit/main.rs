@@ -6,6 +6,7 @@
 //! is refused.
 
 mod blocker;
+mod left;
 mod report;
 mod stage;
 

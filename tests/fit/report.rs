@@ -10,6 +10,7 @@ use tests::kernel_answer::KernelAnswer;
 use tests::real_programs::{RealProgram, Source};
 use tests::workspace;
 
+use crate::left::reason;
 use crate::stage::{Outcome, Stage};
 
 const YES: &str = "yes";
@@ -53,6 +54,7 @@ impl<'a> Report<'a> {
         for (stage, outcomes) in self.stages.iter().zip(self.full) {
             Self::reasons(&mut text, stage, outcomes);
         }
+        self.left(&mut text);
         self.programs(&mut text);
         self.left_out(&mut text);
         text
@@ -113,6 +115,18 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Why programs fit no card with all that can be allowed.
+    fn left(&self, text: &mut String) {
+        text.push_str("\n## What is left, and why\n\n| program | why |\n|---|---|\n");
+        let outcomes = self.full.last().into_iter().flatten();
+        for (program, outcome) in self.native.iter().zip(outcomes) {
+            if !outcome.fits {
+                let why = reason(&program.name).unwrap_or("nobody has looked yet");
+                let _ = writeln!(text, "| {} | {why} |", program.name);
+            }
+        }
+    }
+
     /// One line a program: what of it fits, and why not.
     fn programs(&self, text: &mut String) {
         text.push_str("\n## Programs\n\n| program | slots |");
@@ -160,7 +174,7 @@ impl<'a> Report<'a> {
     /// Prints the counts, writes the committed report with `BLESS=1`, and fails if a promise is broken.
     pub(crate) fn finish(&self) {
         let text = self.text();
-        let head = text.split("\n## Programs").next().unwrap_or_default();
+        let head = text.split("\n## What is left").next().unwrap_or_default();
         // Past the harness' capture: the counts are what a reader of the log looks for.
         let _ = writeln!(std::io::stderr(), "{head}");
         if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {

@@ -1,10 +1,13 @@
 //! Programs lowered for a card: as an object, as instructions, as a report.
 
 use crate::exit::{Exit, Failure};
+use crate::json::check::{Diagnostic, Verdict};
+use crate::json::compile;
 use crate::nfp::{self, NotCompiled};
 use crate::sources::Sources;
 use crate::subject::Subject;
 use nfp_target::target::Nfp;
+use offload_compiler::diagnostic;
 use offload_compiler::emit::Image;
 use offload_compiler::lower::{Allow, Lowered, Options, lower, report};
 use offload_compiler::object::{Linked, LinkedFunction, NewCode, Object};
@@ -181,6 +184,58 @@ pub(crate) fn text(
         let _ = writeln!(out, "{share}");
     }
     out
+}
+
+/// The same for scripts.
+pub(crate) fn json(
+    (subject, prepared): (&Subject, &Prepared),
+    (card, options): (&Nfp, &Options),
+    lowered: &Lowered,
+) -> compile::Report {
+    let line = |slot: Option<usize>| slot.and_then(|slot| subject.linked.source_line(slot));
+    let rewrites = lowered.rewrites.iter().map(|rewrite| {
+        let line = line(rewrite.at);
+        compile::Rewrite {
+            name: rewrite.pass,
+            at: rewrite.at,
+            file: line.as_ref().map(|line| line.file.clone()),
+            line: line.map(|line| line.line),
+            before: rewrite.before.clone(),
+            after: rewrite.after.clone(),
+            needs_allow: rewrite.needs_allow.map(Allow::name),
+        }
+    });
+    let undone = lowered.undone.iter().map(|undone| compile::Undone {
+        name: undone.pass,
+        at: undone.why.insn,
+        why: undone.why.to_string(),
+    });
+    let obstacles = lowered.obstacles();
+    let diagnostics = obstacles.iter().map(|finding| {
+        let found = diagnostic::Diagnostic::of(finding, &subject.linked, &prepared.code);
+        Diagnostic::of(&found)
+    });
+    let unneeded = lowered.unneeded(options).into_iter().map(Allow::name);
+    compile::Report {
+        schema: "xdp-offload/compile/v1",
+        program: subject.name.clone(),
+        target: card.name(),
+        verdict: if lowered.is_accepted() {
+            Verdict::Accept
+        } else {
+            Verdict::Refuse
+        },
+        insns: prepared.code.len(),
+        lowered_insns: lowered.layout.code.len(),
+        rewrites: rewrites.collect(),
+        undone: undone.collect(),
+        nothing_to_do: unneeded.collect(),
+        share: lowered.share.map(|share| compile::Share {
+            decided: share.decided,
+            paths: share.paths,
+        }),
+        diagnostics: diagnostics.collect(),
+    }
 }
 
 /// What a split program decides on the card.

@@ -131,6 +131,23 @@ impl Judgement {
     }
 }
 
+/// Functions that are named where a program is too large.
+const NAMED: usize = 6;
+
+/// The functions that contribute most to what is too large, by their starts.
+fn largest(input: &Input<'_>, unit: &str, mut parts: Vec<(usize, u32)>) -> String {
+    parts.sort_by_key(|&(_, part)| std::cmp::Reverse(part));
+    let name = |start: usize| match input.function_at(start).map(|one| one.name.as_str()) {
+        None | Some("") => format!("the function at {start}"),
+        Some(name) => name.to_owned(),
+    };
+    let named = parts.iter().take(NAMED);
+    let named: Vec<String> = named
+        .map(|&(start, part)| format!("{} {part}", name(start)))
+        .collect();
+    format!("largest in {unit}: {}", named.join(", "))
+}
+
 /// Judges a program as the driver would for a card of this profile. `input.rules` is used with `offloaded` set.
 pub fn judge(input: &Input<'_>, profile: &Profile) -> Judgement {
     let input = &Input {
@@ -150,13 +167,18 @@ pub fn judge(input: &Input<'_>, profile: &Profile) -> Judgement {
         .error()
         .is_none_or(|error| error.code == Code::StackSize);
     if only_stack {
-        let needed = stack::needed(input, &verdict.stack);
+        let chain = stack::deepest(input, &verdict.stack);
+        let needed = chain
+            .iter()
+            .fold(0u32, |sum, (_, own)| sum.saturating_add(*own));
         if needed > profile.stack_bytes {
             let reason = Reason::Stack {
                 needed,
                 available: profile.stack_bytes,
             };
-            refusals.push(Refusal::new(Subject::Program, reason));
+            let mut refusal = Refusal::new(Subject::Program, reason);
+            refusal.known.push(largest(input, "bytes of stack", chain));
+            refusals.push(refusal);
             verdict
                 .findings
                 .retain(|finding| finding.code != Code::StackSize);

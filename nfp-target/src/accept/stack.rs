@@ -13,9 +13,16 @@ const RETURN_ADDRESS: u32 = 4;
 /// And r6 to r9, where it writes to one of them.
 const SAVED_REGISTERS: u32 = 32;
 
-/// Bytes of stack that the deepest chain of calls needs. The verifier has made sure that there are no circles.
-pub(super) fn needed(input: &Input<'_>, used: &HashMap<usize, u32>) -> u32 {
-    let mut known: HashMap<usize, u32> = HashMap::new();
+/// The chain of calls that needs the most stack: where each function starts, and the bytes that its frame takes. The
+/// verifier has made sure that there are no circles.
+pub(super) fn deepest(input: &Input<'_>, used: &HashMap<usize, u32>) -> Vec<(usize, u32)> {
+    /// What a function's frame takes, what it needs with those that it calls, and the deepest of them.
+    struct Need {
+        own: u32,
+        all: u32,
+        deepest: Option<usize>,
+    }
+    let mut known: HashMap<usize, Need> = HashMap::new();
     // A function's second turn comes when those it calls are known.
     let mut work: Vec<(usize, bool)> = vec![(0, false)];
     while let Some((start, callees_are_known)) = work.pop() {
@@ -27,15 +34,27 @@ pub(super) fn needed(input: &Input<'_>, used: &HashMap<usize, u32>) -> u32 {
         };
         let callees = callees(input, function);
         if callees_are_known {
-            let below = callees.iter().filter_map(|callee| known.get(callee)).max();
+            let need = |callee: usize| Some((known.get(&callee)?.all, callee));
+            let below = callees.into_iter().filter_map(need).max();
             let own = frame(input, function, used).next_multiple_of(FRAME_ALIGNMENT);
-            known.insert(start, own.saturating_add(below.copied().unwrap_or(0)));
+            let need = Need {
+                own,
+                all: own.saturating_add(below.map_or(0, |(all, _)| all)),
+                deepest: below.map(|(_, callee)| callee),
+            };
+            known.insert(start, need);
         } else {
             work.push((start, true));
             work.extend(callees.into_iter().map(|callee| (callee, false)));
         }
     }
-    known.get(&0).copied().unwrap_or(0)
+    let mut chain = Vec::new();
+    let mut at = Some(0);
+    while let Some((start, need)) = at.and_then(|start| Some((start, known.remove(&start)?))) {
+        chain.push((start, need.own));
+        at = need.deepest;
+    }
+    chain
 }
 
 /// Bytes of a function's own frame.

@@ -48,6 +48,7 @@ pub(super) fn translate(
     verdict: &Verdict,
 ) -> (usize, Vec<Refusal>) {
     let mut words = FRAME_WORDS;
+    let mut by_function: HashMap<usize, u32> = HashMap::new();
     let mut refusals = Vec::new();
     for (slot, instruction) in input.code.iter() {
         // The kernel removes dead code before.
@@ -140,16 +141,24 @@ pub(super) fn translate(
             _ => None,
         };
         if !decided(slot, instruction, &verdict.reached) {
-            words += size::least_words(instruction, place);
+            let least = size::least_words(instruction, place);
+            words += least;
+            if let Some(function) = input.function_of(slot) {
+                *by_function.entry(function.start).or_default() += least as u32;
+            }
         }
     }
     if words > profile.code_words as usize {
-        refusals.push(Refusal::new(
-            Subject::Program,
-            Reason::CodeStore {
-                words: profile.code_words,
-            },
-        ));
+        let reason = Reason::CodeStore {
+            words: profile.code_words,
+        };
+        let mut refusal = Refusal::new(Subject::Program, reason);
+        let functions = by_function.into_iter().collect();
+        refusal.known.extend([
+            format!("it takes {words} words at least"),
+            super::largest(input, "words", functions),
+        ]);
+        refusals.push(refusal);
     }
     (words, refusals)
 }

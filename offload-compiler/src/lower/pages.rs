@@ -13,6 +13,7 @@ const PAGES: &[(&str, &str)] = pages![
     "atomic-counter",
     "constants",
     "copies",
+    "counter-update",
     "counter-word",
     "counters",
     "dead-branches",

@@ -8,7 +8,7 @@ use super::forms::{Doubt, Forms};
 use super::passes::{LAST_PASSES, PASSES};
 use super::program::{Layout, Position, Program, ProgramError, Step};
 use super::rewrite::{self, Allow, Rewrite};
-use super::split::{Share, split};
+use super::split::{Left, Share, split};
 use crate::target::{self, Availability, Need, Target};
 use crate::verify::{Finding, Input, Rules, Verdict};
 
@@ -139,7 +139,7 @@ pub struct Lowered {
     pub rewrites: Vec<Rewrite>,
     /// What could not be proved.
     pub undone: Vec<Undone>,
-    /// How much the card decides of a program that it takes in part only, with [`Allow::Split`]; the original program
+    /// How much the card decides of a program that it takes in part only, with [`Allow::Split`] or [`Allow::Redirect`]; the original program
     /// has to be attached natively beside it. `None`: this is the whole program.
     pub share: Option<Share>,
     /// What the target says of it; slots are those of `layout`.
@@ -150,6 +150,16 @@ impl Lowered {
     /// Whether the target takes it.
     pub fn is_accepted(&self) -> bool {
         self.verdict.is_accepted()
+    }
+
+    /// What was allowed and not made use of.
+    pub fn unneeded(&self, options: &Options) -> Vec<Allow> {
+        let used = |allow: &Allow| {
+            let mut needed = self.rewrites.iter().map(|rewrite| rewrite.needs_allow);
+            needed.any(|needed| needed == Some(*allow))
+        };
+        let allowed = options.allow.iter().copied();
+        allowed.filter(|allow| !used(allow)).collect()
     }
 
     /// What stands in the way, by slots of the original program.
@@ -246,8 +256,15 @@ pub fn lower(
         verdict = check(&work.state.program, &work.state.layout);
     }
     let mut share = None;
-    if options.allow.contains(&Allow::Split) && !verdict.is_accepted() {
-        share = work.split(&check);
+    let left = [
+        (Allow::Split, Left::Anything),
+        (Allow::Redirect, Left::Redirects),
+    ];
+    let left = left
+        .into_iter()
+        .find(|(allow, _)| options.allow.contains(allow));
+    if let Some((allow, left)) = left.filter(|_| !verdict.is_accepted()) {
+        share = work.split(allow, left, &check);
         if share.is_some() {
             work.rounds(PASSES);
             verdict = check(&work.state.program, &work.state.layout);
@@ -347,15 +364,20 @@ impl Work<'_> {
     }
 
     /// Leaves to the host what the target does not take.
-    fn split(&mut self, check: &dyn Fn(&Program, &Layout) -> Verdict) -> Option<Share> {
-        let card = split(self.state.clone(), check, &self.effort)?;
+    fn split(
+        &mut self,
+        allow: Allow,
+        left: Left,
+        check: &dyn Fn(&Program, &Layout) -> Verdict,
+    ) -> Option<Share> {
+        let card = split(self.state.clone(), left, check, &self.effort)?;
         for (at, steps) in &card.cuts {
             self.rewrites.push(Rewrite {
                 pass: "split",
                 at: *at,
                 before: rewrite::text(steps, &card.state.program.maps),
                 after: vec!["pass the packet on to the host".to_owned()],
-                needs_allow: Some(Allow::Split),
+                needs_allow: Some(allow),
             });
         }
         self.state = card.state;

@@ -241,26 +241,7 @@ fn add_finding(
     }
     let found = diagnostic::Diagnostic::of(&finding, linked, code);
     checked.text.push(findings::render(&found, code, sources));
-    checked.program.diagnostics.push(Diagnostic {
-        code: found.code.name().to_owned(),
-        severity: match found.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-        .to_owned(),
-        message: found.message.clone(),
-        insn: Some(found.insn),
-        file: found.line.as_ref().map(|line| line.file.clone()),
-        line: found.line.as_ref().map(|line| line.line),
-        column: found
-            .line
-            .as_ref()
-            .map(|line| line.column)
-            .filter(|&column| column != 0),
-        source: found.line.as_ref().map(|line| line.text.trim().to_owned()),
-        notes: found.notes(),
-        help: found.help.clone(),
-    });
+    checked.program.diagnostics.push(Diagnostic::of(&found));
 }
 
 fn not_linked(object: &Object, index: usize, why: Diagnostic) -> Checked {

@@ -13,6 +13,7 @@ use crate::sources::Sources;
 use crate::subject::Subject;
 use crate::target::CardArgs;
 use generic_fallback::load::Loader;
+use kernel::netlink::link::Link;
 use nfp_target::codegen;
 use nfp_target::target::Nfp;
 use offload_compiler::lower::{self, Allow, Lowered};
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:\n  \
     xdp-offload compile filter.bpf.o -o filter.nfp.o --allow counters,globals\n  \
     xdp-offload compile filter.bpf.o --emit report            what is rewritten, at its source line\n  \
+    xdp-offload compile filter.bpf.o --dev eth0 -o eth0.nfp.o  its index and MTU are constants\n  \
     xdp-offload compile filter.bpf.o --emit listing           source, eBPF, NFP and cost side by side\n  \
     xdp-offload compile filter.bpf.o --emit nfp -o filter.nfp\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,nfp --words filter.nfp\n  \
@@ -58,6 +60,14 @@ pub struct Args {
         value_parser = clap::value_parser!(u8).range(0..=1))]
     level: u8,
 
+    /// The interface that it is for: its index and MTU become constants
+    #[arg(long, value_name = "IFACE")]
+    dev: Option<String>,
+
+    /// Print the report as JSON (schema: xdp-offload/compile/v1)
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     card: CardArgs,
 }
@@ -81,7 +91,18 @@ enum Emit {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let card = args.card.choose()?;
+    let mut card = args.card.choose()?;
+    let link = match &args.dev {
+        Some(name) => Some(super::interface(&mut super::open_route()?, name)?),
+        None => None,
+    };
+    if let Some(link) = &link {
+        card.mtu = link.mtu;
+    }
+    if args.json && args.emit != Emit::Report {
+        return Err(Failure::new(Exit::Usage, "--json is a form of the report")
+            .remedy("ask for it with --emit report"));
+    }
     let binary = matches!(args.emit, Emit::Object | Emit::Ebpf);
     if binary && args.output.is_none() {
         return Err(
@@ -99,6 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let (object, subject) = subject(args)?;
     let mut work = Work {
         args,
+        options: options(args, link.as_ref()),
         card,
         prepared: nfp::decoded(&subject)?,
         subject: &subject,
@@ -113,9 +135,19 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
 }
 
+fn options(args: &Args, link: Option<&Link>) -> lower::Options {
+    lower::Options {
+        optimise: args.level > 0,
+        allow: lowering::allowed(&args.allow),
+        ifindex: link.map(|link| link.ifindex),
+        mtu: link.map(|link| link.mtu),
+    }
+}
+
 /// One program on its way to a card.
 struct Work<'a> {
     args: &'a Args,
+    options: lower::Options,
     card: Nfp,
     subject: &'a Subject,
     prepared: &'a Prepared,
@@ -123,16 +155,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn options(&self) -> lower::Options {
-        lower::Options {
-            optimise: self.args.level > 0,
-            allow: lowering::allowed(&self.args.allow),
-            ..lower::Options::default()
-        }
-    }
-
     fn lowered(&self) -> Result<Lowered, Failure> {
-        lowering::lowered(self.subject, self.prepared, &self.card, &self.options())
+        lowering::lowered(self.subject, self.prepared, &self.card, &self.options)
     }
 
     /// The lowered program, which the card takes.
@@ -145,19 +169,26 @@ impl Work<'_> {
     }
 
     fn refused(&mut self, lowered: &Lowered) -> Failure {
-        let options = self.options();
         lowering::refused(
             lowered,
             self.subject,
             self.prepared,
             &self.card,
-            &options,
+            &self.options,
             &mut self.sources,
         )
     }
 
+    /// Of what was allowed, says on stderr what there was nothing to do for.
+    fn say_what_was_not_needed(&self, lowered: &Lowered) {
+        for allow in lowered.unneeded(&self.options) {
+            output::note(&format!("--allow {allow}: there was nothing to do"));
+        }
+    }
+
     fn object(&mut self, object: &Object, program: usize) -> Result<Exit, Failure> {
         let lowered = self.accepted()?;
+        self.say_what_was_not_needed(&lowered);
         let (bytes, notes) = lowering::object(object, program, self.subject, &lowered)?;
         for note in notes {
             output::note(&note);
@@ -167,8 +198,22 @@ impl Work<'_> {
 
     fn report(&mut self) -> Result<Exit, Failure> {
         let lowered = self.lowered()?;
+        if self.args.json {
+            let report = lowering::json(
+                (self.subject, self.prepared),
+                (&self.card, &self.options),
+                &lowered,
+            );
+            output::print_json(&report)?;
+            return Ok(if lowered.is_accepted() {
+                Exit::Done
+            } else {
+                Exit::No
+            });
+        }
         let text = lowering::text(self.subject, self.prepared, &self.card, &lowered);
         self.put(&text)?;
+        self.say_what_was_not_needed(&lowered);
         if lowered.is_accepted() {
             Ok(Exit::Done)
         } else {
@@ -178,6 +223,7 @@ impl Work<'_> {
 
     fn plain(&mut self) -> Result<Exit, Failure> {
         let lowered = self.accepted()?;
+        self.say_what_was_not_needed(&lowered);
         let subject = lowering::subject(self.subject, self.prepared, &lowered);
         let prepared = nfp::decoded(&subject)?;
         let warnings = self.card.wrong_code(&prepared.input());

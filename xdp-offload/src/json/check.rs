@@ -1,6 +1,8 @@
 //! `check --json`.
 
 use super::attach::PlannedRung;
+use offload_compiler::diagnostic;
+use offload_compiler::verify::Severity;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -119,6 +121,29 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// The form for scripts.
+    pub fn of(found: &diagnostic::Diagnostic) -> Self {
+        let line = found.line.as_ref();
+        Self {
+            code: found.code.name().to_owned(),
+            severity: match found.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            }
+            .to_owned(),
+            message: found.message.clone(),
+            insn: Some(found.insn),
+            file: line.map(|line| line.file.clone()),
+            line: line.map(|line| line.line),
+            column: line.map(|line| line.column).filter(|&column| column != 0),
+            source: line.map(|line| line.text.trim().to_owned()),
+            notes: found.notes(),
+            help: found.help.clone(),
+        }
+    }
 }
 
 /// A map that the object defines.

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod check;
+pub mod compile;
 pub mod detach;
 pub mod map;
 pub mod run;
@@ -70,6 +71,7 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
             schemars::schema_for!(attach::PlanReport),
         ),
         ("check.json", schemars::schema_for!(check::Report)),
+        ("compile.json", schemars::schema_for!(compile::Report)),
         ("detach.json", schemars::schema_for!(detach::Report)),
         ("map.json", schemars::schema_for!(map::Report)),
         ("map-list.json", schemars::schema_for!(map::ListReport)),

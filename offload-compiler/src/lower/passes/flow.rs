@@ -203,6 +203,20 @@ impl<'a> Flow<'a> {
                 }
                 return Ok(());
             }
+            // Atomic operations may fetch what lies on the stack.
+            Op::Plain(
+                Instruction::Atomic { base, .. }
+                | Instruction::Exchange { base, .. }
+                | Instruction::CompareExchange { base, .. }
+                | Instruction::LoadAcquire { base, .. },
+            ) if state.any_stack()
+                && !matches!(
+                    self.facts.register(at, base).place(),
+                    Some(Place::MapValue(_) | Place::Packet)
+                ) =>
+            {
+                return Err(Seen);
+            }
             _ if tainted || matches!(op, Op::Call(_)) && state.any_stack() => return Err(Seen),
             _ => {}
         }

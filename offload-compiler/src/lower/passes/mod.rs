@@ -7,6 +7,7 @@ mod constant;
 mod context_field;
 mod copies;
 mod counter;
+mod counter_update;
 mod counter_word;
 mod data_map;
 mod dead;
@@ -79,8 +80,9 @@ pub const PASSES: &[Pass] = &[
     doubt::PASS,
 ];
 
-/// Passes that run where a program is refused after all the others: they look at less of a packet than the program did.
-pub const LAST_PASSES: &[Pass] = &[same_verdict::PASS];
+/// Passes that run where a program is refused after all the others: they look at less of a packet than the program did, or
+/// count less exactly.
+pub const LAST_PASSES: &[Pass] = &[same_verdict::PASS, counter_update::PASS];
 
 /// Replaces steps by rows of steps: `with` says by what, or leaves the step.
 fn replace_steps(

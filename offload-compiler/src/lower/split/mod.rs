@@ -9,11 +9,13 @@
 //!
 //! The host sees whatever the card passes, so a path of the card's part either does all that the program does and
 //! decides as it does, or does nothing at all and passes. What the card cannot do, and what hangs on state that the two
-//! do not share, is *cut*: replaced by "pass". So is an action from which a cut may still be reached. What remains is
+//! do not share, is *cut*: replaced by "pass". So is an action from which a cut or a pass may still be reached, unless it can
+//! wait ([`sink`]). What remains is
 //! proved path by path in [`prove`], which knows nothing of how the cuts were made.
 
 mod effect;
 mod prove;
+mod sink;
 mod tails;
 
 use std::collections::{BTreeMap, HashSet};
@@ -22,7 +24,7 @@ use super::facts::Facts;
 use super::passes::load_number;
 use super::program::{BlockId, End, Function, FunctionId, Layout, Op, Position, Program, Step};
 use super::run::{Effort, State};
-use crate::isa::Reg;
+use crate::isa::{Callee, Instruction, Reg};
 use crate::verify::{Code, Severity, Verdict};
 use effect::{Effect, Effects, Written};
 pub use prove::Share;
@@ -34,6 +36,20 @@ const XDP_ABORTED: u64 = 0;
 const XDP_DROP: u64 = 1;
 const XDP_PASS: u64 = 2;
 const XDP_TX: u64 = 3;
+
+/// Rounds in which actions may be moved before they are cut.
+const SINKING: usize = 32;
+/// Slots that actions on several ways may add, beside once the program's own.
+const ROOM: usize = 512;
+
+/// What may be left to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Whatever the target refuses.
+    Anything,
+    /// Redirects and tail calls.
+    Redirects,
+}
 
 /// The card's part of a program.
 pub(super) struct Card {
@@ -47,13 +63,15 @@ pub(super) struct Card {
 /// decide.
 pub(super) fn split(
     mut state: State,
+    left: Left,
     check: &dyn Fn(&Program, &Layout) -> Verdict,
     effort: &Effort,
 ) -> Option<Card> {
     let written = Written::of(&state.program, &state.facts);
+    let most = 2 * state.program.slots() + ROOM;
     state = tails::separate(state, effort);
     let mut cuts = Vec::new();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let State {
             program,
             layout,
@@ -61,7 +79,19 @@ pub(super) fn split(
         } = &state;
         let verdict = check(program, layout);
         let refused = places(program, facts, layout, &verdict);
-        let found = cut_places(program, facts, &written, &refused);
+        if left == Left::Redirects && !refused.iter().all(|&at| redirects(program, at)) {
+            return None;
+        }
+        let Cuts { found, acts } = cut_places(program, facts, &written, &refused);
+        let mut changed = program.clone();
+        let effects = Effects::of(program, facts, &written);
+        if round < SINKING
+            && sink::sink(&mut changed, facts, &effects, &acts, most)
+            && let Ok(proved) = State::prove(changed, effort)
+        {
+            state = proved;
+            continue;
+        }
         if found.is_empty() {
             let share = prove::prove(program, facts, &written)?;
             let useful = verdict.is_accepted() && share.decided > 0.0;
@@ -215,16 +245,41 @@ fn calls<'a>(
     })
 }
 
+/// Whether a step is a redirect or a tail call, or names a map for one.
+fn redirects(program: &Program, at: Position) -> bool {
+    /// `bpf_tail_call`, `bpf_redirect`, `bpf_redirect_map`
+    const HELPERS: [i32; 3] = [12, 23, 51];
+    /// Kinds of maps: program array, devmap, cpumap, xskmap, devmap with hash.
+    const MAPS: [u32; 5] = [3, 14, 16, 17, 25];
+    match program[at.block].steps.get(at.index).map(|step| step.op) {
+        Some(Op::Plain(Instruction::Call(Callee::Helper(id)))) => HELPERS.contains(&id),
+        Some(Op::LoadMap { map, .. }) => {
+            let map = program.maps.get(map as usize);
+            map.is_some_and(|map| MAPS.contains(&map.shape.kind))
+        }
+        _ => false,
+    }
+}
+
+/// Where a program is cut.
+struct Cuts {
+    /// By block, the index of the first step that is left out.
+    found: BTreeMap<BlockId, usize>,
+    /// Of these blocks, those in which only an action is in the way.
+    acts: Vec<BlockId>,
+}
+
 /// The first step of each block of the program itself that has to be cut; the index after the last stands for the end.
 fn cut_places(
     program: &Program,
     facts: &Facts,
     written: &Written,
     refused: &HashSet<Position>,
-) -> BTreeMap<BlockId, usize> {
+) -> Cuts {
     let effects = Effects::of(program, facts, written);
     let blocks = &program.functions[0].blocks;
     let mut cuts = BTreeMap::new();
+    let mut acts = Vec::new();
     for &block in blocks {
         let steps = program[block].steps.len();
         let step = (0..steps).find(|&index| {
@@ -258,8 +313,9 @@ fn cut_places(
             }
         }
         if more.is_empty() {
-            return cuts;
+            return Cuts { found: cuts, acts };
         }
+        acts.extend(more.iter().map(|&(block, _)| block));
         cuts.extend(more);
     }
 }

@@ -74,8 +74,6 @@ fn can_wait(program: &Program, facts: &Facts, at: Position) -> bool {
 /// Whether a step surely touches other memory than a place.
 fn is_apart(facts: &Facts, at: Position, op: &Op, place: Place) -> bool {
     match *op {
-        Op::LoadMap { .. } | Op::LoadFunction { .. } => true,
-        Op::Call(_) => false,
         Op::Plain(
             Instruction::Load { base, .. }
             | Instruction::Store { base, .. }
@@ -85,14 +83,16 @@ fn is_apart(facts: &Facts, at: Position, op: &Op, place: Place) -> bool {
             Some(other @ (Place::Packet | Place::MapValue(_))) => other != place,
             _ => false,
         },
-        Op::Plain(
+        Op::LoadMap { .. }
+        | Op::LoadFunction { .. }
+        | Op::Plain(
             Instruction::Alu { .. }
             | Instruction::MoveSigned { .. }
             | Instruction::Negate { .. }
             | Instruction::Swap { .. }
             | Instruction::LoadImm64 { .. },
         ) => true,
-        Op::Plain(_) => false,
+        Op::Call(_) | Op::Plain(_) => false,
     }
 }
 

@@ -216,8 +216,8 @@ impl Verified<'_> {
 
     fn attempt(&self, profile: &Profile, optimise: bool, merge: u8) -> Result<Image, Unsupported> {
         let mut mir = build::build(self, profile)?;
-        simplify::simplify(&mut mir, optimise, merge);
-        let program = select::select(&mir)?;
+        let order = simplify::simplify(&mut mir, optimise, merge);
+        let program = select::select(&mir, &order)?;
         if program.classes.len() > check::MOST_REGISTERS {
             return Err(Unsupported {
                 slot: 0,

@@ -11,9 +11,10 @@ use super::mir::{Mir, Op, Value};
 /// Rounds of simplification: what one round finds, the next one uses.
 const ROUNDS: usize = 3;
 /// Makes a program simpler. Without `optimise`, only what is never used is left out. `merge` is how many words of memory
-/// may be read at once.
-pub(super) fn simplify(mir: &mut Mir, optimise: bool, merge: u8) {
-    trivial_phis(mir);
+/// may be read at once. The blocks that are reached, in reverse postorder.
+pub(super) fn simplify(mir: &mut Mir, optimise: bool, merge: u8) -> Vec<usize> {
+    let mut order = mir.order();
+    trivial_phis(mir, &order);
     if optimise {
         round(mir);
         round(mir);
@@ -25,16 +26,18 @@ pub(super) fn simplify(mir: &mut Mir, optimise: bool, merge: u8) {
             round(mir);
         }
         sink_base(mir);
+        order = mir.order();
     }
-    remove_unused(mir);
+    remove_unused(mir, &order);
+    order
 }
 
 fn round(mir: &mut Mir) {
     values(mir);
     branches(mir);
-    trivial_phis(mir);
+    trivial_phis(mir, &mir.order());
     exits(mir);
-    remove_unused(mir);
+    remove_unused(mir, &mir.order());
 }
 
 /// Replaces operands.
@@ -70,11 +73,11 @@ impl Replaced {
 }
 
 /// Phis whose operands are all the same value, or the phi itself.
-fn trivial_phis(mir: &mut Mir) {
+fn trivial_phis(mir: &mut Mir, order: &[usize]) {
     loop {
         let mut replaced = Replaced::new(mir);
         let mut found = false;
-        for block in mir.order() {
+        for &block in order {
             for &value in &mir.blocks[block].body {
                 let Op::Phi(operands) = mir.op(value) else {
                     break;
@@ -200,11 +203,10 @@ fn phi_zeros(mir: &mut Mir, phi: Value, position: &[usize], block: usize) {
 }
 
 /// Leaves out what nothing needs.
-fn remove_unused(mir: &mut Mir) {
-    let order = mir.order();
+fn remove_unused(mir: &mut Mir, order: &[usize]) {
     let mut used = vec![false; mir.ops.len()];
     let mut work = Vec::new();
-    for &block in &order {
+    for &block in order {
         for &value in &mir.blocks[block].body {
             if !mir.op(value).is_removable() {
                 work.push(value);
@@ -217,7 +219,7 @@ fn remove_unused(mir: &mut Mir) {
             mir.op(value).each_operand(|operand| work.push(operand));
         }
     }
-    for block in order {
+    for &block in order {
         mir.blocks[block].body.retain(|value| used[value.index()]);
     }
 }

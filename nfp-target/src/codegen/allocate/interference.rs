@@ -38,7 +38,7 @@ impl Interference {
             Moment::Spoils(live) => live.iter().for_each(|&reg| kept[reg as usize] = true),
         });
         found.kept = kept;
-        found.others.sort();
+        found.others.group(count);
         found
     }
 
@@ -66,10 +66,9 @@ impl Interference {
     pub(super) fn taken(&self, reg: Reg, homes: &[Taken]) -> Taken {
         let (start, end) = self.piece[reg as usize];
         let piece = &self.pieces[start as usize..end as usize];
-        let others = self.others.of(reg).iter().map(|(_, other)| other);
         piece
             .iter()
-            .chain(others)
+            .chain(self.others.of(reg))
             .fold(Taken::default(), |taken, &other| {
                 taken.and(homes[other as usize])
             })

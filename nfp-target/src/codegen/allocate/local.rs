@@ -24,7 +24,7 @@ impl LocalUse {
                 found.note(inst, insts.peek().is_some_and(|next| is_indirect(next)));
             }
         }
-        found.partners.sort();
+        found.partners.group(program.classes.len());
         found
     }
 
@@ -56,6 +56,6 @@ impl LocalUse {
     pub(super) fn allows(&self, reg: Reg, homes: &Homes) -> bool {
         let is_local = |other: Reg| matches!(homes[other as usize], Home::Local(_));
         self.can_be_local[reg as usize]
-            && !(self.partners.of(reg).iter()).any(|&(_, other)| other == reg || is_local(other))
+            && !(self.partners.of(reg).iter()).any(|&other| other == reg || is_local(other))
     }
 }

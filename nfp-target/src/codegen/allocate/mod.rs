@@ -112,7 +112,7 @@ impl<'a> Allocation<'a> {
                 self.wish(inst);
             }
         }
-        self.wishes.sort();
+        self.wishes.group(program.classes.len());
         for (reg, bank) in alone {
             // Bank A is the side of the node that stands for it.
             if !self.parity.join(reg, fixed, bank == Bank::B) {
@@ -256,7 +256,7 @@ impl<'a> Allocation<'a> {
         let wishes = self.wishes.of(reg);
         let homes = &self.homes;
         let wish = |free: u32, bank: Option<Bank>| {
-            wishes.iter().find_map(|(_, wish)| match *wish {
+            wishes.iter().find_map(|wish| match *wish {
                 Wish::Number(number) => (free >> number & 1 == 1).then_some(number),
                 Wish::Same(other) => match (homes[other as usize], bank) {
                     (Home::One(is, number), Some(bank)) if is == bank => Some(number),

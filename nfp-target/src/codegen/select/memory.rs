@@ -10,15 +10,15 @@ impl Selection<'_> {
         let Op::Word(read, index) = *self.mir.op(word) else {
             return;
         };
-        let Some(Source::Transfer(row, _)) = self.places[read.index()] else {
+        let Some(Source::Transfer(row, _)) = self.values[read.index()].place else {
             return;
         };
         let source = Source::Transfer(row, index);
-        if self.crossing[word.index()] {
+        if self.values[word.index()].crosses {
             let to = self.define(word);
             self.alu(to, AluOperation::B, Source::None, source);
         } else {
-            self.places[word.index()] = Some(source);
+            self.values[word.index()].place = Some(source);
         }
     }
 
@@ -165,17 +165,17 @@ impl Selection<'_> {
             argument = ON_STACK;
         }
         let mut results = [None, None];
-        for &user in &self.mir.blocks[self.home[value.index()]].body {
+        for &user in &self.mir.blocks[self.values[value.index()].home].body {
             if let Op::Result(of, half) = *self.mir.op(user)
                 && of == value
-                && self.uses[user.index()] > 0
+                && self.values[user.index()].uses > 0
             {
                 let reg = match results[usize::from(half)] {
                     Some(reg) => reg,
                     None => self.program.reg(Class::Word),
                 };
                 results[usize::from(half)] = Some(reg);
-                self.places[user.index()] = Some(Source::Reg(reg));
+                self.values[user.index()].place = Some(Source::Reg(reg));
             }
         }
         self.push(Inst::Call {

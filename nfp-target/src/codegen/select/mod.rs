@@ -36,18 +36,12 @@ pub(super) fn action(verdict: u32) -> u8 {
 }
 
 /// Chooses machine operations for a program.
-pub(super) fn select(mir: &Mir) -> Result<Program, Unsupported> {
-    let order = mir.order();
+pub(super) fn select(mir: &Mir, order: &[usize]) -> Result<Program, Unsupported> {
     let mut selection = Selection {
         mir,
         program: Program::default(),
-        places: vec![None; mir.ops.len()],
-        uses: vec![0; mir.ops.len()],
-        home: vec![usize::MAX; mir.ops.len()],
-        fused: vec![false; mir.ops.len()],
-        sunk: vec![false; mir.ops.len()],
+        values: vec![Known::default(); mir.ops.len()],
         target: None,
-        crossing: vec![false; mir.ops.len()],
         forms: [None; 2],
         constants: HashMap::default(),
         sums: HashMap::default(),
@@ -58,9 +52,9 @@ pub(super) fn select(mir: &Mir) -> Result<Program, Unsupported> {
             .iter()
             .any(|op| matches!(op, Op::AdjustHead(_) | Op::AdjustTail(_))),
     };
-    selection.count(&order);
-    selection.find_sunk(&order);
-    selection.find_crossing(&order);
+    selection.count(order);
+    selection.find_sunk(order);
+    selection.find_crossing(order);
     // One machine block a block, and one for each edge that needs copies of its own.
     let mut number = vec![usize::MAX; mir.blocks.len()];
     for (at, &block) in order.iter().enumerate() {
@@ -72,11 +66,11 @@ pub(super) fn select(mir: &Mir) -> Result<Program, Unsupported> {
         code: Vec::with_capacity(mir.blocks[*block].body.len() + 4),
     };
     selection.program.blocks.extend(order.iter().map(code_of));
-    for &block in &order {
+    for &block in order {
         for &value in &mir.blocks[block].body {
             if let Op::Phi(_) = mir.op(value) {
                 let reg = selection.program.reg(Class::Word);
-                selection.places[value.index()] = Some(Source::Reg(reg));
+                selection.values[value.index()].place = Some(Source::Reg(reg));
             }
         }
     }
@@ -87,22 +81,41 @@ pub(super) fn select(mir: &Mir) -> Result<Program, Unsupported> {
     Ok(selection.program)
 }
 
+/// What is known of a value.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Where it is once it was computed.
+    place: Option<Source>,
+    uses: u32,
+    /// Its block.
+    home: usize,
+    /// Computed as part of its only user.
+    fused: bool,
+    /// Computed by its only user, right where the user takes it from.
+    sunk: bool,
+    /// A word of a read that is used after a call.
+    crosses: bool,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            place: None,
+            uses: 0,
+            home: usize::MAX,
+            fused: false,
+            sunk: false,
+            crosses: false,
+        }
+    }
+}
+
 struct Selection<'a> {
     mir: &'a Mir,
     program: Program,
-    /// Where each value is once it was computed.
-    places: Vec<Option<Source>>,
-    uses: Vec<u32>,
-    /// The block of each value.
-    home: Vec<usize>,
-    /// Computed as part of its only user.
-    fused: Vec<bool>,
-    /// Computed by its only user, right where the user takes it from.
-    sunk: Vec<bool>,
+    values: Vec<Known>,
     /// Where the next value is put.
     target: Option<To>,
-    /// Words of reads that are used after a call.
-    crossing: Vec<bool>,
     /// What an addition of 16 bits is made of, 32 or 64 bits: only its upper half changes.
     forms: [Option<Reg>; 2],
     /// Numbers that are in a register, in this block.
@@ -148,7 +161,7 @@ fn rotated(rotate: u8, mask: u8) -> Shift {
 impl Selection<'_> {
     /// Puts a value where it is wanted.
     fn put(&mut self, value: Value, to: To) -> Result<()> {
-        if self.sunk[value.index()] {
+        if self.values[value.index()].sunk {
             self.target = Some(to);
             return self.value(value);
         }
@@ -198,7 +211,9 @@ impl Selection<'_> {
     }
 
     fn place_of(&mut self, value: Value) -> Source {
-        self.places[value.index()].unwrap_or(Source::Number(0))
+        self.values[value.index()]
+            .place
+            .unwrap_or(Source::Number(0))
     }
 
     fn number(&mut self, number: u32) -> Source {
@@ -242,7 +257,7 @@ impl Selection<'_> {
             return to;
         }
         let reg = self.word();
-        self.places[value.index()] = Some(Source::Reg(reg));
+        self.values[value.index()].place = Some(Source::Reg(reg));
         To::Reg(reg)
     }
 
@@ -253,7 +268,7 @@ impl Selection<'_> {
         let mir = self.mir;
         for &value in &mir.blocks[block].body {
             self.slot = mir.slots[value.index()];
-            if !self.fused[value.index()] && !self.sunk[value.index()] {
+            if !self.values[value.index()].fused && !self.values[value.index()].sunk {
                 self.value(value)?;
             }
         }
@@ -304,7 +319,7 @@ impl Selection<'_> {
             let Some(&operand) = index.and_then(|index| operands.get(index)) else {
                 continue;
             };
-            let Some(Source::Reg(reg)) = self.places[value.index()] else {
+            let Some(Source::Reg(reg)) = self.values[value.index()].place else {
                 continue;
             };
             let source = match mir.constant(operand) {

@@ -7,12 +7,12 @@ impl Selection<'_> {
         for &block in order {
             let block_data = &self.mir.blocks[block];
             for &value in &block_data.body {
-                self.home[value.index()] = block;
-                let uses = &mut self.uses;
-                (self.mir.op(value)).each_operand(|operand| uses[operand.index()] += 1);
+                self.values[value.index()].home = block;
+                let values = &mut self.values;
+                (self.mir.op(value)).each_operand(|operand| values[operand.index()].uses += 1);
             }
-            let uses = &mut self.uses;
-            (block_data.end).each_operand(|operand| uses[operand.index()] += 1);
+            let values = &mut self.values;
+            (block_data.end).each_operand(|operand| values[operand.index()].uses += 1);
         }
         for &block in order {
             for &value in &self.mir.blocks[block].body {
@@ -23,11 +23,11 @@ impl Selection<'_> {
                             Op::Shift(ShiftKind::Left | ShiftKind::Right | ShiftKind::Rotate, ..)
                         );
                         if fits
-                            && self.uses[candidate.index()] == 1
-                            && self.home[candidate.index()] == block
+                            && self.values[candidate.index()].uses == 1
+                            && self.values[candidate.index()].home == block
                             && a != b
                         {
-                            self.fused[candidate.index()] = true;
+                            self.values[candidate.index()].fused = true;
                             break;
                         }
                     }
@@ -70,10 +70,10 @@ impl Selection<'_> {
                 };
                 for word in words {
                     let mut candidate = word;
-                    while self.uses[candidate.index()] == 1
-                        && self.home[candidate.index()] == block
+                    while self.values[candidate.index()].uses == 1
+                        && self.values[candidate.index()].home == block
                         && position[candidate.index()] == before
-                        && !self.fused[candidate.index()]
+                        && !self.values[candidate.index()].fused
                         && (in_part || !matches!(mir.op(candidate), Op::Insert { .. }))
                         && matches!(
                             mir.op(candidate),
@@ -86,7 +86,7 @@ impl Selection<'_> {
                                 | Op::Insert { .. }
                         )
                     {
-                        self.sunk[candidate.index()] = true;
+                        self.values[candidate.index()].sunk = true;
                         match *mir.op(candidate) {
                             Op::Insert { old, .. } => candidate = old,
                             _ => break,
@@ -137,7 +137,7 @@ impl Selection<'_> {
                 mir.op(value).each_operand(|operand| {
                     used(operand, block, at);
                     // What is part of its user reads its operands there.
-                    if self.fused[operand.index()] {
+                    if self.values[operand.index()].fused {
                         mir.op(operand).each_operand(|inner| used(inner, block, at));
                     }
                 });
@@ -149,20 +149,20 @@ impl Selection<'_> {
         let mut seen = vec![Value(u32::MAX); mir.blocks.len()];
         let mut work = Vec::new();
         for (word, block, before) in uses {
-            let (home, from) = (self.home[word.index()], calls_before[word.index()]);
+            let (home, from) = (self.values[word.index()].home, calls_before[word.index()]);
             if block == home && before >= from {
-                self.crossing[word.index()] |= before > from;
+                self.values[word.index()].crosses |= before > from;
                 continue;
             }
             // Upwards from the use to where it was read.
-            self.crossing[word.index()] |= before > 0 || calls[home] > from;
+            self.values[word.index()].crosses |= before > 0 || calls[home] > from;
             work.push(block);
             while let Some(block) = work.pop() {
                 for &above in &mir.blocks[block].before {
                     if above == home || std::mem::replace(&mut seen[above], word) == word {
                         continue;
                     }
-                    self.crossing[word.index()] |= calls[above] > 0;
+                    self.values[word.index()].crosses |= calls[above] > 0;
                     work.push(above);
                 }
             }

@@ -10,7 +10,7 @@ impl Selection<'_> {
         let mir = self.mir;
         match mir.op(value) {
             Op::Const(_) | Op::Phi(_) | Op::Result(..) => {}
-            Op::Length if !self.moves => self.places[value.index()] = Some(Source::Length),
+            Op::Length if !self.moves => self.values[value.index()].place = Some(Source::Length),
             Op::Length => {
                 let to = self.define(value);
                 self.alu(to, AluOperation::B, Source::None, Source::Length);
@@ -105,8 +105,8 @@ impl Selection<'_> {
                 let place = self.address(address);
                 let to = self.program.reg(Class::Transfer(words));
                 self.push(Inst::Read { to, place, words });
-                self.places[value.index()] = Some(Source::Transfer(to, 0));
-                let home = self.home[value.index()];
+                self.values[value.index()].place = Some(Source::Transfer(to, 0));
+                let home = self.values[value.index()].home;
                 for &word in &mir.blocks[home].body {
                     if let Op::Word(read, _) = *mir.op(word)
                         && read == value
@@ -116,7 +116,7 @@ impl Selection<'_> {
                 }
             }
             Op::Word(..) => {
-                if self.places[value.index()].is_none() {
+                if self.values[value.index()].place.is_none() {
                     self.read_word(value);
                 }
             }
@@ -182,7 +182,7 @@ impl Selection<'_> {
         // A shifted operand is part of the operation.
         if let Binary::Or | Binary::And = operation {
             for (shifted_one, other) in [(b, a), (a, b)] {
-                if !self.fused[shifted_one.index()] {
+                if !self.values[shifted_one.index()].fused {
                     continue;
                 }
                 let &Op::Shift(kind, source, amount) = self.mir.op(shifted_one) else {
@@ -231,10 +231,10 @@ impl Selection<'_> {
     }
 
     pub(super) fn multiply(&mut self, value: Value, a: Value, b: Value) {
-        if self.places[value.index()].is_some() {
+        if self.values[value.index()].place.is_some() {
             return;
         }
-        let home = self.home[value.index()];
+        let home = self.values[value.index()].home;
         let find = |operation| {
             self.mir.blocks[home].body.iter().copied().find(|&other| {
                 matches!(*self.mir.op(other), Op::Binary(kind, x, y) if kind == operation && (x, y) == (a, b))

@@ -21,10 +21,6 @@ const LEFT: &[(&str, &str)] = &[
     ("xdp_do_redirect", PASSES_OR_REDIRECTS),
     ("tail_call entry", "each path is a tail call"),
     (
-        "configured configured",
-        "drops within a budget: the card cannot both add to a word and read it",
-    ),
-    (
         "ddos_filter ddos_filter",
         "looks into an LPM trie first, which the card has not, and limits by the time",
     ),

@@ -81,8 +81,8 @@ pub const PASSES: &[Pass] = &[
 ];
 
 /// Passes that run where a program is refused after all the others: they look at less of a packet than the program did, or
-/// count less exactly.
-pub const LAST_PASSES: &[Pass] = &[same_verdict::PASS, counter_update::PASS];
+/// count less exactly. What the second leaves is put back before anything takes it for a counter again.
+pub const LAST_PASSES: &[Pass] = &[same_verdict::PASS, counter_update::PASS, value_store::PASS];
 
 /// Replaces steps by rows of steps: `with` says by what, or leaves the step.
 fn replace_steps(

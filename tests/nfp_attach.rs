@@ -41,13 +41,8 @@ fn attached(status: &Output) -> Vec<(String, u64)> {
 
 #[test]
 fn programs_are_lowered_on_their_way_to_the_nic() {
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let simulator = match Simulator::build(ci) {
-        Ok(simulator) => simulator,
-        Err(error) => {
-            tests::require(false, &format!("nfpsim: {error}"));
-            return;
-        }
+    let Some(simulator) = Simulator::obtain() else {
+        return;
     };
     let objects = ["counter", "edge"].map(corpus);
     let outputs = simulator

@@ -28,7 +28,6 @@ const ALLOWED: [Allow; 3] = [Allow::Counters, Allow::Globals, Allow::Stores];
 
 #[test]
 fn no_program_that_fits_stops_to_and_each_refusal_has_its_reason() {
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     if !require_root() {
         return;
     }
@@ -51,12 +50,8 @@ fn no_program_that_fits_stops_to_and_each_refusal_has_its_reason() {
         stage::ask_the_model(&stages(), &profiles[0]);
         return;
     }
-    let simulator = match Simulator::build(ci) {
-        Ok(simulator) => simulator,
-        Err(error) => {
-            require(false, &format!("nfpsim: {error}"));
-            return;
-        }
+    let Some(simulator) = Simulator::obtain() else {
+        return;
     };
     for source in Source::ALL {
         let there = native.iter().any(|program| program.source == source);

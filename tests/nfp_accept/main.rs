@@ -26,13 +26,8 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn decisions_are_the_drivers() {
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    let simulator = match Simulator::build(ci) {
-        Ok(simulator) => simulator,
-        Err(error) => {
-            tests::require(false, &format!("nfpsim: {error}"));
-            return;
-        }
+    let Some(simulator) = Simulator::obtain() else {
+        return;
     };
     let profiles = PROFILES.map(|name| Profile::shipped(name).expect("it is shipped"));
     if let Some(program) = number("NFP_ACCEPT_SHOW") {

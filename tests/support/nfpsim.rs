@@ -156,6 +156,18 @@ impl Simulator {
         })
     }
 
+    /// Builds it for a test. `None`: it cannot be had here, which was said; in CI the test fails.
+    pub fn obtain() -> Option<Self> {
+        let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        match Self::build(ci) {
+            Ok(simulator) => Some(simulator),
+            Err(error) => {
+                crate::require(false, &format!("nfpsim: {error}"));
+                None
+            }
+        }
+    }
+
     fn folder(&self) -> &Path {
         &self.folder
     }

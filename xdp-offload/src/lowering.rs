@@ -74,13 +74,18 @@ pub(crate) fn needed(
         lowered.is_accepted().then_some(lowered)
     };
     let lowered = with(all.into_iter().collect()).or_else(|| with(Allow::ALL.into()))?;
+    Some(names(&lowered))
+}
+
+/// The names of all that had to be allowed, as `--allow` takes them.
+pub(crate) fn names(lowered: &Lowered) -> String {
     let names: BTreeSet<&str> = lowered
         .rewrites
         .iter()
         .filter_map(|rewrite| rewrite.needs_allow)
         .map(Allow::name)
         .collect();
-    Some(names.into_iter().collect::<Vec<_>>().join(","))
+    names.into_iter().collect::<Vec<_>>().join(",")
 }
 
 /// Names that are all known, as the command line takes no others.

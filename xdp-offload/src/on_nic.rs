@@ -131,24 +131,14 @@ fn refused(
 }
 
 fn notes(lowered: &Lowered) -> Vec<String> {
-    let names: BTreeSet<&str> = lowered
-        .rewrites
-        .iter()
-        .filter_map(|rewrite| rewrite.needs_allow)
-        .map(Allow::name)
-        .collect();
-    let mut notes = vec![format!(
-        "rewritten for the NIC at {} places{}",
-        lowered.rewrites.len(),
-        if names.is_empty() {
-            String::new()
-        } else {
-            format!(
-                " (--allow {})",
-                names.into_iter().collect::<Vec<_>>().join(", ")
-            )
-        }
-    )];
+    let names = lowering::names(lowered);
+    let allowed = if names.is_empty() {
+        String::new()
+    } else {
+        format!(" (--allow {names})")
+    };
+    let places = lowered.rewrites.len();
+    let mut notes = vec![format!("rewritten for the NIC at {places} places{allowed}")];
     notes.extend(lowered.share.map(|share| {
         format!(
             "the NIC decides {} of {} paths, the program on the host the others",

@@ -1,14 +1,19 @@
 //! Lowered programs do what the originals do: the same verdict, packet and map contents, in the interpreter, on the
-//! running kernel, and for the driver's words of the lowered program in the simulator of the card.
+//! running kernel, and for the driver's words of the lowered program in the simulator of the card. Where the lowered program
+//! is the card's part of a split, what it passes goes to the original behind it: the pair does what the original by itself
+//! does, and each effect is there once.
 //!
 //! `EQUAL_PROGRAMS=N` makes the random test longer (100,000 pairs of program and packet are 2,000), `EQUAL_FROM=N` begins
-//! elsewhere, `EQUAL_SHOW=1` prints the programs that differ.
+//! elsewhere, `EQUAL_REAL=1` takes the large real programs, too. `EQUAL_SHOW=1` prints the programs that differ,
+//! `EQUAL_WITHOUT=PASS,PASS` leaves passes out.
 
 mod card;
+mod effects;
 mod interpreter;
 mod kernel;
 mod pair;
 mod random;
+mod real;
 mod trial;
 
 use kernel::Cpus;
@@ -103,8 +108,9 @@ fn judge(pairs: &[Pair], title: &str) {
         }
     }
     let translated = words.iter().filter(|words| !words.is_empty()).count();
+    let split = pairs.iter().filter(|pair| pair.split).count();
     eprintln!(
-        "{title}: {} programs, {} runs in the interpreter, {} of them handed from the card's part to the original, {} on the kernel; {translated} translated, {} runs on the card; \
+        "{title}: {} programs, {split} of them split, {} runs in the interpreter, {} of them handed from the card's part to the original, {} on the kernel; {translated} translated, {} runs on the card; \
          run otherwise by the card, where the driver is known to translate wrongly: {:?}",
         pairs.len(),
         runs.interpreter,

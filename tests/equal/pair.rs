@@ -2,7 +2,9 @@
 
 use nfp_target::target::Nfp;
 use offload_compiler::isa::{Code, text};
-use offload_compiler::lower::{LowerError, Lowered, MapChange, Options, lower};
+use offload_compiler::lower::{
+    LAST_PASSES, LowerError, Lowered, MapChange, Options, PASSES, Pass, lower_by,
+};
 use offload_compiler::target;
 use offload_compiler::verify::{Input, MapShape};
 use tests::nfpsim::{Program, used_maps};
@@ -115,7 +117,7 @@ impl Pair {
         options: &Options,
     ) -> Result<Self, LowerError> {
         let input = original.input;
-        let lowered = lower(original, card, options)?;
+        let lowered = lower_by((&kept(PASSES), &kept(LAST_PASSES)), original, card, options)?;
         let used = used_maps(input);
         let first_value = |&map: &u32| {
             let given = contents.get(map as usize).cloned().flatten();
@@ -144,6 +146,17 @@ impl Pair {
     pub(crate) fn differs(&self) -> bool {
         self.original.program.code != self.lowered.program.code
     }
+}
+
+/// Passes, without those that `EQUAL_WITHOUT` names.
+fn kept(passes: &[Pass]) -> Vec<Pass> {
+    let without = std::env::var("EQUAL_WITHOUT").unwrap_or_default();
+    let left_out = |pass: &&Pass| without.split(',').any(|name| name == pass.name);
+    passes
+        .iter()
+        .filter(|pass| !left_out(pass))
+        .copied()
+        .collect()
 }
 
 fn twins(lowered: &Lowered, used: &[u32], original_maps: &[MapShape]) -> Vec<Twin> {

@@ -9,6 +9,7 @@ use tests::Random;
 use tests::packets::packet;
 
 use crate::card::Card;
+use crate::effects::Held;
 use crate::interpreter::{
     Asked, contents, has_elements, machine, run, same_maps, set_lowered, set_original, told,
 };
@@ -169,6 +170,12 @@ impl Trial<'_> {
         }
     }
 
+    /// What all maps hold, where card and host have their own.
+    fn held(&mut self) -> Option<Held> {
+        let machines = [&mut self.original, &mut self.lowered, self.host.as_mut()?];
+        Some(Held::now(self.pair, machines))
+    }
+
     /// Whether all did the same; false where the program has no meaning on this packet.
     fn run(
         &mut self,
@@ -177,6 +184,7 @@ impl Trial<'_> {
         asked: &mut Asked<'_>,
         runs: &mut Runs,
     ) -> Result<bool, String> {
+        let before = self.held();
         let original = match run(&mut self.original, packet, seed, Some(asked)) {
             Ok(original) => original,
             Err(fault) if matches!(fault.kind, FaultKind::Undefined(_)) => return Ok(false),
@@ -204,6 +212,9 @@ impl Trial<'_> {
                 told(&original),
                 told(both)
             ));
+        }
+        if let (Some(before), Some(now)) = (before, self.held()) {
+            before.once(&now, on_host.is_some())?;
         }
         if let Some((before, after)) = &self.kernel {
             let (before, after) = (before.run(packet)?, after.run(packet)?);
@@ -239,7 +250,7 @@ impl Trial<'_> {
 
     fn compare_maps(&mut self, runs: &mut Runs) -> Result<(), String> {
         if self.host.is_some() {
-            return Ok(()); // each side has maps of its own
+            return Ok(()); // each side has maps of its own, looked at after each packet
         }
         let original = &mut self.original;
         let lowered = &mut self.lowered;

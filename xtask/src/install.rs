@@ -54,6 +54,7 @@ pub(crate) const PYTHON: Tool = tool(
     "writes the kernel's helper header",
 );
 pub(crate) const XZ: Tool = tool("xz", "xz-utils", "unpacks the kernel source");
+pub(crate) const Z3: Tool = tool("z3", "z3", "proves that rewritten programs are the same");
 
 /// Installs what is missing of `tools` if that is allowed. What is still missing then, each with the reason
 /// why, is the caller's to skip or to refuse.

@@ -10,15 +10,15 @@ use crate::demo;
 use crate::error::{Error, Result};
 use crate::install::{
     self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, Tool, XDP_LOADER,
-    XZ,
+    XZ, Z3,
 };
 use crate::samples;
 use crate::selftests;
 use crate::steps::{cargo, heading, short, show, target_folder};
 
 /// What the tests as a whole use.
-const TOOLS: [Tool; 10] = [
-    IP, ETHTOOL, BPFTOOL, XDP_LOADER, CLANG, LLVM_STRIP, PYTHON, XZ, LIBBPF, CC,
+const TOOLS: [Tool; 11] = [
+    IP, ETHTOOL, BPFTOOL, XDP_LOADER, CLANG, LLVM_STRIP, PYTHON, XZ, LIBBPF, CC, Z3,
 ];
 
 /// Runs all of it. A step that fails does not keep the next ones from running; a step that cannot run is skipped

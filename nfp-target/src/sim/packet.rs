@@ -10,8 +10,10 @@ pub const ORIGIN: u32 = 120;
 const BUFFER: u32 = 0x00c4_0000;
 /// Room after the packet.
 const TAIL_ROOM: usize = 256;
-/// Bytes after the packet that a command may read, and nothing may depend on.
-const OVERREAD: usize = 3;
+/// Bytes after the packet that a command may read, and nothing may depend on: where a program checks a packet's length
+/// step by step, the driver's first load reads what later ones need, too, up to 64 bytes at once
+/// (`nfp_bpf_opt_pkt_cache` in jit.c, Linux 6.12).
+const OVERREAD: usize = 63;
 /// Length in the packet vector's first word (nfp/bpf/fw.h, `NFP_BPF_PVEC` uses in jit.c, Linux 6.12).
 const LENGTH: u32 = 0x3fff;
 /// Bit of the packet vector's fifth word: a queue was chosen.

@@ -36,5 +36,5 @@ pub use program::{
 };
 pub use report::report;
 pub use rewrite::{Allow, NoAllow, Rewrite};
-pub use run::{Context, LowerError, Lowered, Options, Pass, Undone, lower};
+pub use run::{Context, LowerError, Lowered, Options, Pass, Undone, lower, lower_by};
 pub use split::Share;

@@ -11,6 +11,7 @@ const PAGES: &[(&str, &str)] = pages![
     "allocation-flags",
     "arithmetic",
     "atomic-counter",
+    "bit-tests",
     "constants",
     "copies",
     "counter-update",
@@ -44,13 +45,18 @@ const PAGES: &[(&str, &str)] = pages![
     "split",
     "stack-arguments",
     "stack-atomics",
+    "stack-places",
+    "stack-values",
     "store-immediate",
     "stores",
     "target-errors",
     "trace",
     "unknown-statistics",
+    "unchanged-numbers",
+    "unread-bits",
     "unused-results",
     "value-store",
+    "wide-accesses",
 ];
 
 /// What a pass, or what is allowed by a name, changes, when that is safe, and what user space must do.

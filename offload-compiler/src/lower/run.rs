@@ -203,6 +203,19 @@ pub fn lower(
     target: &dyn Target,
     options: &Options,
 ) -> Result<Lowered, LowerError> {
+    lower_by((PASSES, LAST_PASSES), original, target, options)
+}
+
+/// The same with passes of one's own choice, and such that run where the program is refused after those.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_by(
+    (passes, last): (&[Pass], &[Pass]),
+    original: &target::Program<'_>,
+    target: &dyn Target,
+    options: &Options,
+) -> Result<Lowered, LowerError> {
     let input = original.input;
     let forms = target.forms();
     let given = |newest: bool| -> Result<State, LowerError> {
@@ -243,7 +256,7 @@ pub fn lower(
         rewrites: Vec::new(),
         undone: Vec::new(),
     };
-    work.rounds(PASSES);
+    work.rounds(passes);
     let check = |program: &Program, layout: &Layout| {
         target.check(&target::Program {
             input: &layout.input(program),
@@ -251,8 +264,8 @@ pub fn lower(
         })
     };
     let mut verdict = check(&work.state.program, &work.state.layout);
-    if !verdict.is_accepted() && work.rounds(LAST_PASSES) {
-        work.rounds(PASSES);
+    if !verdict.is_accepted() && work.rounds(last) {
+        work.rounds(passes);
         verdict = check(&work.state.program, &work.state.layout);
     }
     let mut share = None;
@@ -266,7 +279,7 @@ pub fn lower(
     if let Some((allow, left)) = left.filter(|_| !verdict.is_accepted()) {
         share = work.split(allow, left, &check);
         if share.is_some() {
-            work.rounds(PASSES);
+            work.rounds(passes);
             verdict = check(&work.state.program, &work.state.layout);
         }
     }

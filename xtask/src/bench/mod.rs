@@ -3,6 +3,7 @@
 mod attach;
 mod check;
 mod list;
+mod lower;
 mod measure;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub(crate) enum Benchmark {
     Check,
     /// The code for the NFP: words and what they take beside the kernel driver's, and the time of translation
     Nfp,
+    /// Programs lowered for the NFP: the words that its driver emits, and eBPF instructions, beside the originals'
+    Lower,
 }
 
 /// Builds the commands for release and measures them.
@@ -32,6 +35,8 @@ pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
         Benchmark::List => list::run,
         Benchmark::Attach => attach::run,
         Benchmark::Check => check::run,
+        // Nothing is timed.
+        Benchmark::Lower => return lower::run(install),
         // Nothing of it touches the kernel, and no command is beside it.
         Benchmark::Nfp => {
             return show(cargo().args([

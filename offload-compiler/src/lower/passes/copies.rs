@@ -43,8 +43,8 @@ impl Copies {
         moved.unwrap_or((reg, off))
     }
 
-    /// After an instruction.
-    fn step(&mut self, op: &Op) {
+    /// After an instruction; `small` are numbers without an upper half, which a move of 32 bits copies whole.
+    fn step(&mut self, op: &Op, small: impl Fn(Reg) -> bool) {
         let before = op.written().and_then(|dst| self.0.get(&dst).copied());
         let (_, written) = step_effect(op);
         for reg in Reg::ALL {
@@ -54,11 +54,11 @@ impl Copies {
         }
         match *op {
             Op::Plain(Instruction::Alu {
-                width: Width::W64,
+                width,
                 op: AluOp::Mov,
                 dst,
                 src: Operand::Reg(src),
-            }) if dst != src => {
+            }) if dst != src && (width == Width::W64 || small(src)) => {
                 let (from, by) = self.0.get(&src).copied().unwrap_or((src, 0));
                 if from != dst {
                     self.0.insert(dst, (from, by));
@@ -95,7 +95,11 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
                     program[block].steps[index] = new;
                 }
             }
-            copies.step(&program[block].steps[index].op);
+            let small = |reg| match context.facts.register(at, reg) {
+                Content::Number(range) => range.u64.1 <= u32::MAX.into(),
+                _ => false,
+            };
+            copies.step(&program[block].steps[index].op, small);
         }
         end(program, context, block, &copies);
     }

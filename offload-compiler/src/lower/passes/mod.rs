@@ -3,6 +3,7 @@
 mod argument;
 mod arithmetic;
 mod atomic;
+mod bit_tests;
 mod constant;
 mod context_field;
 mod copies;
@@ -11,13 +12,16 @@ mod counter_update;
 mod counter_word;
 mod data_map;
 mod dead;
+mod demanded;
 mod doubt;
 mod dynptr;
 mod event;
 mod flow;
+mod frame;
 mod helper;
 mod inline;
 mod known;
+mod lanes;
 mod lookup_site;
 mod lru;
 mod map_flags;
@@ -32,11 +36,16 @@ mod same_blocks;
 mod same_verdict;
 mod shared;
 mod shift;
+mod stack_place;
+mod stack_value;
 mod statistics;
 mod store_immediate;
+mod unchanged;
+mod unread_bits;
 mod unused;
 mod value_store;
 mod version_4;
+mod wide;
 
 pub(super) use constant::load_number;
 
@@ -73,9 +82,15 @@ pub const PASSES: &[Pass] = &[
     atomic::PASS,
     safe_form::PASS,
     known::PASS,
+    unchanged::PASS,
     copies::PASS,
+    wide::PASS,
     narrow::PASS,
+    stack_value::PASS,
+    unread_bits::PASS,
+    bit_tests::PASS,
     same_blocks::PASS,
+    stack_place::PASS,
     store_immediate::PASS,
     doubt::PASS,
 ];

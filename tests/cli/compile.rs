@@ -354,3 +354,14 @@ fn a_program_for_an_interface_takes_its_index_and_mtu_for_granted() {
     );
     compile(&object, &["--emit", "report", "--dev", "none0"]).expect_code(code::USAGE);
 }
+
+#[test]
+fn global_variables_keep_their_size_in_a_lowered_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let allowed = ["--allow", "counters,globals,stores"];
+    let lowered = compiled(folder.path(), &corpus("kconfig"), "kconfig.o", &allowed);
+    let report = check(&[lowered.to_str().unwrap(), "--target", "kernel:6.12"]);
+    assert_eq!(report["programs"][0]["verdict"], "accept", "{report}");
+    let maps = report["maps"].as_array().unwrap();
+    assert!(maps.iter().any(|map| map["value_size"] == 40), "{report}");
+}

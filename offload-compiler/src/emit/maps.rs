@@ -7,7 +7,7 @@ use super::code::Written;
 use super::container::{Container, Content, Named, Position, Reference, SymbolId};
 use super::types::{Member, Types};
 use super::{EmitError, Image, Use};
-use crate::object::btf::VarSecinfo;
+use crate::object::btf::{TypeBody, VarSecinfo};
 use crate::object::{FIRST_VALUE, MapContent, MapDef, SlotTarget, map_kind};
 
 const SECTION: &str = ".maps";
@@ -164,8 +164,12 @@ fn define(map: &MapDef, types: &mut Types) -> Result<(u32, u32), EmitError> {
         ("key", "key_size", map.key_type_id, map.key_size),
         ("value", "value_size", map.value_type_id, map.value_size),
     ] {
-        // A type of another size is one that the map had before it was changed.
-        if type_id != 0 && types.btf().size_of(type_id) == Some(size) {
+        // A type of another size is one that the map had before it was changed, and a section of data is none any more.
+        let is_section = matches!(
+            types.btf().get(type_id).map(|ty| ty.body),
+            Some(TypeBody::Datasec { .. })
+        );
+        if type_id != 0 && !is_section && types.btf().size_of(type_id) == Some(size) {
             add(of_type, types.pointer(type_id));
         } else if size != 0 {
             add(of_size, types.number(size));

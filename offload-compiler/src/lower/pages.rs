@@ -22,6 +22,7 @@ const PAGES: &[(&str, &str)] = pages![
     "elements",
     "global-variables",
     "globals",
+    "held-numbers",
     "inline",
     "interface-index",
     "interface-mtu",

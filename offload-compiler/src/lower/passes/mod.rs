@@ -18,6 +18,7 @@ mod dynptr;
 mod event;
 mod flow;
 mod frame;
+mod held;
 mod helper;
 mod inline;
 mod known;
@@ -90,6 +91,7 @@ pub const PASSES: &[Pass] = &[
     unread_bits::PASS,
     bit_tests::PASS,
     same_blocks::PASS,
+    held::PASS,
     stack_place::PASS,
     store_immediate::PASS,
     doubt::PASS,

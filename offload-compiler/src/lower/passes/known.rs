@@ -2,7 +2,7 @@
 
 use super::constant::load_number;
 use super::replace_steps;
-use crate::isa::{AluOp, CmpOp, Condition, Instruction, Operand, Width};
+use crate::isa::{AluOp, CmpOp, Condition, Imm64, Instruction, Operand, Width};
 use crate::lower::facts::Content;
 use crate::lower::program::{BlockId, End, Op, Position, Program, Step};
 use crate::lower::run::{Context, Pass};
@@ -31,6 +31,14 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
 /// The result, where it is known.
 fn result(context: &Context<'_>, at: Position, instruction: Instruction) -> Option<Instruction> {
     let dst = match instruction {
+        // A number may need no more than one slot.
+        Instruction::LoadImm64 {
+            dst,
+            value: Imm64::Number(number),
+        } => {
+            let new = load_number(dst, number);
+            return (new.slots() == 1).then_some(new);
+        }
         Instruction::Alu {
             op: AluOp::Mov,
             src: Operand::Imm(_),

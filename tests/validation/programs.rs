@@ -48,11 +48,11 @@ fn read(name: String, source: &str) -> Small {
     for line in source.lines() {
         if let Some(map) = line.strip_prefix("map ") {
             maps.push(map_shape(map, maps.len()));
-        } else if let Some(name) = line.strip_prefix("allow ") {
-            let allow: Allow = name.parse().expect("something that can be allowed");
+        } else if let Some(names) = line.strip_prefix("allow ") {
             // A split is no pass, and not the same by itself.
-            options.allow = [allow]
-                .into_iter()
+            options.allow = names
+                .split(',')
+                .map(|name| name.parse().expect("something that can be allowed"))
                 .filter(|allow| *allow != Allow::Split)
                 .collect();
         } else if let Some(ifindex) = line.strip_prefix("ifindex ") {

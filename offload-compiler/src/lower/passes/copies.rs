@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::held::put;
 use crate::isa::{AluOp, Instruction, Operand, Reg, Width};
 use crate::lower::facts::Content;
 use crate::lower::liveness::step_effect;
@@ -16,19 +17,25 @@ pub(super) const PASS: Pass = Pass {
     run,
 };
 
-/// What registers hold: another register plus a number.
+/// What registers hold.
 #[derive(Default)]
-struct Copies(HashMap<Reg, (Reg, i32)>);
+struct Copies {
+    /// Another register plus a number.
+    of: HashMap<Reg, (Reg, i32)>,
+    /// Numbers that were put there.
+    numbers: HashMap<Reg, u64>,
+}
 
 impl Copies {
     fn forget(&mut self, reg: Reg) {
-        self.0.remove(&reg);
-        self.0.retain(|_, (from, _)| *from != reg);
+        self.of.remove(&reg);
+        self.of.retain(|_, (from, _)| *from != reg);
+        self.numbers.remove(&reg);
     }
 
     /// The register that this one is a copy of.
     fn plain(&self, reg: Reg) -> Reg {
-        match self.0.get(&reg) {
+        match self.of.get(&reg) {
             Some(&(from, 0)) => from,
             _ => reg,
         }
@@ -36,7 +43,7 @@ impl Copies {
 
     /// What an access through a register at an offset can be instead.
     fn place(&self, reg: Reg, off: i16) -> (Reg, i16) {
-        let moved = self.0.get(&reg).and_then(|&(from, by)| {
+        let moved = self.of.get(&reg).and_then(|&(from, by)| {
             let off = i16::try_from(i32::from(off).checked_add(by)?).ok()?;
             Some((from, off))
         });
@@ -45,7 +52,7 @@ impl Copies {
 
     /// After an instruction; `small` are numbers without an upper half, which a move of 32 bits copies whole.
     fn step(&mut self, op: &Op, small: impl Fn(Reg) -> bool) {
-        let before = op.written().and_then(|dst| self.0.get(&dst).copied());
+        let before = op.written().and_then(|dst| self.of.get(&dst).copied());
         let (_, written) = step_effect(op);
         for reg in Reg::ALL {
             if written.contains(reg) {
@@ -59,9 +66,9 @@ impl Copies {
                 dst,
                 src: Operand::Reg(src),
             }) if dst != src && (width == Width::W64 || small(src)) => {
-                let (from, by) = self.0.get(&src).copied().unwrap_or((src, 0));
+                let (from, by) = self.of.get(&src).copied().unwrap_or((src, 0));
                 if from != dst {
-                    self.0.insert(dst, (from, by));
+                    self.of.insert(dst, (from, by));
                 }
             }
             Op::Plain(Instruction::Alu {
@@ -73,10 +80,21 @@ impl Copies {
                 if let Some((from, by)) = before
                     && let Some(by) = by.checked_add(imm)
                 {
-                    self.0.insert(dst, (from, by));
+                    self.of.insert(dst, (from, by));
                 }
             }
             _ => {}
+        }
+        // The same number in another register.
+        if let Some((dst, number)) = put(op) {
+            let other = Reg::ALL
+                .into_iter()
+                .find(|reg| self.numbers.get(reg) == Some(&number));
+            if let Some(other) = other {
+                self.of.insert(dst, (other, 0));
+            } else {
+                self.numbers.insert(dst, number);
+            }
         }
     }
 }
@@ -144,6 +162,21 @@ fn replaced(
             op,
             dst,
             src: Operand::Reg(copies.plain(src)),
+        },
+        Instruction::Atomic {
+            op,
+            size,
+            fetch: false,
+            base,
+            off,
+            src,
+        } => Instruction::Atomic {
+            op,
+            size,
+            fetch: false,
+            base,
+            off,
+            src: copies.plain(src),
         },
         Instruction::Load {
             size,

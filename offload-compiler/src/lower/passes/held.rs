@@ -43,7 +43,7 @@ fn run(program: &mut Program, context: &mut Context<'_>) {
 }
 
 /// The number that a step puts into a register.
-fn put(op: &Op) -> Option<(Reg, u64)> {
+pub(super) fn put(op: &Op) -> Option<(Reg, u64)> {
     match *op {
         Op::Plain(Instruction::Alu {
             width,

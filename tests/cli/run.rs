@@ -329,7 +329,7 @@ fn words_that_cannot_run_are_told_by_their_place() {
         &format!("{nop}{}", word("br[.0]", Relocation::Branch)),
         &["stops at word", "budget of 1048576 words used up"],
     );
-    let read = "mem[read32_swap, $xfer_0, gprA_1, 0x3c, 1], ctx_swap[sig1]";
+    let read = "mem[read32_swap, $xfer_0, gprA_1, 0x7c, 1], ctx_swap[sig1]";
     no(
         &format!(
             "{}{}",
@@ -338,7 +338,7 @@ fn words_that_cannot_run_are_told_by_their_place() {
         ),
         &[
             "stops at word 1",
-            "read of 4 bytes at +60 of the packet, which has 42",
+            "read of 4 bytes at +124 of the packet, which has 42",
         ],
     );
     let usage = |content: &str, says: &str| {

@@ -370,3 +370,36 @@ fn words_that_cannot_run_are_told_by_their_place() {
         shown.stdout
     );
 }
+
+#[test]
+fn a_report_says_how_many_packets_the_card_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut blocked = udp(53);
+    blocked[26..30].copy_from_slice(&[192, 0, 2, 1]);
+    let packets = capture(folder.path(), &[udp(53), blocked, udp(80)]);
+    let rules = folder.path().join("blocked.json");
+    let source = u32::from_le_bytes([192, 0, 2, 1]);
+    fs::write(&rules, format!("[{{\"key\": {source}, \"value\": 1}}]")).unwrap();
+    let object = corpus("edge");
+    let filled = format!("blocked={}", text(&rules));
+    let report = |more: &[&str]| {
+        let start = [
+            "compile",
+            text(&object),
+            "--emit",
+            "report",
+            "--allow",
+            "split",
+        ];
+        tool("xdp-offload", start.iter().chain(more))
+    };
+    let decides = |more: &[&str], count: usize| {
+        let output = report(&[&["--packets", text(&packets)], more].concat());
+        let stdout = &output.expect_code(code::DONE).stdout;
+        let line = format!("of 3 packets the card decides {count}\n");
+        assert!(stdout.ends_with(&line), "{stdout}");
+    };
+    decides(&[], 0);
+    decides(&["--map", &filled], 1);
+    report(&["--json", "--packets", text(&packets)]).expect_code(code::USAGE);
+}

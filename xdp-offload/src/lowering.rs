@@ -163,6 +163,25 @@ pub(crate) fn object(
     Ok((bytes, notes))
 }
 
+/// The lowered program as an object that was read again, and its index there.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn made(
+    original: &Object,
+    program: usize,
+    subject: &Subject,
+    lowered: &Lowered,
+) -> Result<(Object, usize), Failure> {
+    let (bytes, _) = object(original, program, subject, lowered)?;
+    let made = Object::parse(&bytes).map_err(|error| cannot_write(subject).because(error))?;
+    let mut programs = made.programs.iter();
+    match programs.position(|made| made.name == subject.name) {
+        Some(program) => Ok((made, program)),
+        None => Err(cannot_write(subject)),
+    }
+}
+
 /// What was done, each rewrite at its source line, and the figures.
 pub(crate) fn text(
     subject: &Subject,

@@ -70,19 +70,12 @@ impl NicArgs {
         if lowered.rewrites.is_empty() {
             return Ok(NicProgram::AsIs);
         }
-        let (bytes, _) = lowering::object(object, program, &subject, &lowered)?;
-        let mut object = Object::parse(&bytes)
-            .map_err(|error| lowering::cannot_write(&subject).because(error))?;
+        let (mut object, program) = lowering::made(object, program, &subject, &lowered)?;
         if lowered.share.is_some()
             && let Ok(part) = &lowering::subject(&subject, prepared, &lowered).prepared
         {
             name_counters(&mut object, part);
         }
-        let program = object
-            .programs
-            .iter()
-            .position(|made| made.name == subject.name)
-            .ok_or_else(|| lowering::cannot_write(&subject))?;
         Ok(NicProgram::Made(Box::new(Made {
             object,
             program,

@@ -4,11 +4,14 @@
 mod emit;
 
 use crate::choose::Selection;
+use crate::commands::run;
+use crate::engine::{Engine, Kind};
 use crate::exit::{Exit, Failure};
 use crate::findings;
 use crate::lowering;
 use crate::nfp::{self, Compiled};
 use crate::output;
+use crate::pcap::Capture;
 use crate::sources::Sources;
 use crate::subject::Subject;
 use crate::target::CardArgs;
@@ -29,6 +32,7 @@ use std::path::{Path, PathBuf};
     xdp-offload compile filter.bpf.o -o filter.nfp.o --allow counters,globals\n  \
     xdp-offload compile filter.bpf.o --emit report            what is rewritten, at its source line\n  \
     xdp-offload compile filter.bpf.o --dev eth0 -o eth0.nfp.o  its index and MTU are constants\n  \
+    xdp-offload compile filter.bpf.o --emit report --allow split --packets traffic.pcap\n  \
     xdp-offload compile filter.bpf.o --emit listing           source, eBPF, NFP and cost side by side\n  \
     xdp-offload compile filter.bpf.o --emit nfp -o filter.nfp\n  \
     xdp-offload run filter.bpf.o --packets traffic.pcap --compare interp,nfp --words filter.nfp\n  \
@@ -63,6 +67,14 @@ pub struct Args {
     /// The interface that it is for: its index and MTU become constants
     #[arg(long, value_name = "IFACE")]
     dev: Option<String>,
+
+    /// Run the lowered program on these packets, and add to the report how many of them the card decides
+    #[arg(long, value_name = "FILE")]
+    packets: Option<PathBuf>,
+
+    /// Fill a map for that: the entries that FILE holds, as `map NAME dump --json` writes them
+    #[arg(long, value_name = "NAME=FILE", requires = "packets")]
+    map: Vec<String>,
 
     /// Print the report as JSON (schema: xdp-offload/compile/v1)
     #[arg(long)]
@@ -103,6 +115,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "--json is a form of the report")
             .remedy("ask for it with --emit report"));
     }
+    if args.packets.is_some() && (args.emit != Emit::Report || args.json || args.raw) {
+        return Err(
+            Failure::new(Exit::Usage, "--packets adds to the report of an object")
+                .remedy("ask for it with --emit report, without --json and --raw"),
+        );
+    }
     let binary = matches!(args.emit, Emit::Object | Emit::Ebpf);
     if binary && args.output.is_none() {
         return Err(
@@ -129,7 +147,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     match (args.emit, &object) {
         (Emit::Object, Some((object, program))) => work.object(object, *program),
         (Emit::Object, None) => Ok(Exit::Usage),
-        (Emit::Report, _) => work.report(),
+        (Emit::Report, object) => work.report(object.as_ref()),
         (Emit::Ebpf, _) => work.plain(),
         (Emit::Nfp | Emit::Asm | Emit::Listing, _) => work.words(),
     }
@@ -196,7 +214,7 @@ impl Work<'_> {
         self.write(&bytes)
     }
 
-    fn report(&mut self) -> Result<Exit, Failure> {
+    fn report(&mut self, object: Option<&(Object, usize)>) -> Result<Exit, Failure> {
         let lowered = self.lowered()?;
         if self.args.json {
             let report = lowering::json(
@@ -211,7 +229,12 @@ impl Work<'_> {
                 Exit::No
             });
         }
-        let text = lowering::text(self.subject, self.prepared, &self.card, &lowered);
+        let mut text = lowering::text(self.subject, self.prepared, &self.card, &lowered);
+        if let (Some(packets), Some((object, program))) = (&self.args.packets, object)
+            && lowered.is_accepted()
+        {
+            text += &self.decided(&lowered, object, *program, packets)?;
+        }
         self.put(&text)?;
         self.say_what_was_not_needed(&lowered);
         if lowered.is_accepted() {
@@ -219,6 +242,34 @@ impl Work<'_> {
         } else {
             Err(self.refused(&lowered))
         }
+    }
+
+    /// How many packets of a file the card decides: what it drops, sends back or aborts on. The others it passes up.
+    fn decided(
+        &self,
+        lowered: &Lowered,
+        object: &Object,
+        program: usize,
+        packets: &Path,
+    ) -> Result<String, Failure> {
+        let (made, program) = lowering::made(object, program, self.subject, lowered)?;
+        let name = self.args.selection.object_name();
+        let loader = Loader::for_trial(&made, &name);
+        let capture = Capture::read(packets)?;
+        let mut engine = Engine::load(Kind::Interp, &made, &loader, program, None)?;
+        for assignment in &self.args.map {
+            run::fill(&made, assignment, std::slice::from_mut(&mut engine))?;
+        }
+        let mut decided = 0;
+        for packet in &capture.packets {
+            let ran = engine.run(&packet.bytes, capture.time_ns(packet))?;
+            // Aborted, dropped, sent back; all else goes to the host.
+            decided += usize::from(matches!(ran.effect(), 0 | 1 | 3));
+        }
+        Ok(format!(
+            "of {} packets the card decides {decided}\n",
+            capture.packets.len()
+        ))
     }
 
     fn plain(&mut self) -> Result<Exit, Failure> {

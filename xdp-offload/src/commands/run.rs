@@ -253,7 +253,11 @@ fn describe(number: usize, packet: &Packet, ran: &Ran) -> PacketReport {
 }
 
 /// Fills a map of every engine by `NAME=FILE`.
-fn fill(object: &Object, assignment: &str, engines: &mut [Engine<'_>]) -> Result<(), Failure> {
+pub(super) fn fill(
+    object: &Object,
+    assignment: &str,
+    engines: &mut [Engine<'_>],
+) -> Result<(), Failure> {
     let failure = |why: String| {
         Failure::new(Exit::Usage, format!("cannot fill a map by '{assignment}'")).because(why)
     };

@@ -132,6 +132,16 @@ fn notes(lowered: &Lowered) -> Vec<String> {
     };
     let places = lowered.rewrites.len();
     let mut notes = vec![format!("rewritten for the NIC at {places} places{allowed}")];
+    if lowered
+        .rewrites
+        .iter()
+        .any(|rewrite| rewrite.pass == "interface-mtu")
+    {
+        notes.push(
+            "it takes the interface's MTU to stay as it is now: attach it again after a change"
+                .to_owned(),
+        );
+    }
     notes.extend(lowered.share.map(|share| {
         format!(
             "the NIC decides {} of {} paths, the program on the host the others",

@@ -67,6 +67,8 @@ fn programs_are_lowered_on_their_way_to_the_nic() {
                 "xdp-offload attach --hw edge.bpf.o nfpsim0 --allow split --replace",
                 "xdp-offload status --json",
                 "xdp-offload detach nfpsim0 --all",
+                "xdp-offload attach --hw edge.bpf.o nfpsim0 --allow split --pin /sys/fs/bpf/edge",
+                "ls /sys/fs/bpf/edge/nic",
             ],
         )
         .expect("the machine runs");
@@ -103,6 +105,8 @@ fn programs_are_lowered_on_their_way_to_the_nic() {
         again,
         again_status,
         detached,
+        pinned,
+        pins,
     ] = &outputs[4..]
     else {
         panic!("an output each");
@@ -165,4 +169,10 @@ fn programs_are_lowered_on_their_way_to_the_nic() {
         "{again:?}"
     );
     assert_eq!(detached.code, 0, "{detached:?}");
+
+    // The maps of both halves are pinned, apart.
+    assert_eq!(pinned.code, 0, "{pinned:?}");
+    assert!(pinned.stdout.contains("runs in offload mode"), "{pinned:?}");
+    let pins: Vec<&str> = pins.stdout.split_whitespace().collect();
+    assert_eq!(pins, ["blocked", "dropped_sum"]);
 }

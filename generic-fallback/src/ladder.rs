@@ -358,14 +358,14 @@ impl<'a> Ladder<'a> {
 
     /// What was made for a NIC. The maps of a part are others than the program's own, and pinned apart.
     fn load_made(&self, made: &Made, ifindex: u32) -> Result<Rc<Loaded>, LoadError> {
-        let pin_dir = self.pin_dir.as_ref().map(|dir| {
-            if made.part {
-                dir.join("nic")
-            } else {
-                dir.clone()
-            }
-        });
-        Loader::new(&made.object, self.name, pin_dir)
+        let object = &made.object;
+        let loader = match &self.pin_dir {
+            Some(dir) if made.part => Loader::new(object, self.name, Some(dir.join("nic"))),
+            // Where a map is pinned by its own wish, the program's is pinned already.
+            None if made.part => Loader::for_trial(object, self.name),
+            dir => Loader::new(object, self.name, dir.clone()),
+        };
+        loader
             .load(made.program, Binding::Offload(ifindex))
             .map(Rc::new)
     }

@@ -59,18 +59,6 @@ fn options() -> [Options; 5] {
     ]
 }
 
-/// The simulator of the driver, where it can be built.
-fn simulator() -> Option<Simulator> {
-    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-    match Simulator::build(ci) {
-        Ok(simulator) => Some(simulator),
-        Err(error) => {
-            tests::require(false, &format!("nfpsim: {error}"));
-            None
-        }
-    }
-}
-
 /// Compares pairs on all machines, prints what was done, and fails where something differs.
 fn judge(pairs: &[Pair], title: &str) {
     let profile = card().profile;
@@ -84,7 +72,7 @@ fn judge(pairs: &[Pair], title: &str) {
         .map(|&index| pairs[index].lowered.program.clone())
         .collect();
     let mut words = vec![Vec::new(); pairs.len()];
-    if let Some(simulator) = simulator() {
+    if let Some(simulator) = Simulator::obtain() {
         let answers = simulator
             .translate(&programs, &profile)
             .expect("the simulator answers");

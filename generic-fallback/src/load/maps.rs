@@ -121,7 +121,8 @@ impl Context<'_> {
             PinPolicy::AsDeclared if def.pin_by_name => Path::new(DEFAULT_DIR),
             PinPolicy::AsDeclared | PinPolicy::Never => return None,
         };
-        Some(dir.join(&def.name))
+        // Names in a BPF file system hold no dots; libbpf does the same (`sanitize_pin_path`).
+        Some(dir.join(def.name.replace('.', "_")))
     }
 
     fn open_pinned(&self, def: &MapDef, path: &Path) -> Result<Option<Map>, LoadError> {

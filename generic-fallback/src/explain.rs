@@ -16,6 +16,8 @@ pub(crate) struct Context<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) needs: Needs,
     pub(crate) mode: Mode,
+    /// What the kernel wrote into its log about it.
+    pub(crate) kernel_log: Vec<String>,
 }
 
 /// A rung that did not hold.
@@ -40,7 +42,7 @@ impl Context<'_> {
         }
         let errno = error.errno();
         let (explanation, message) = self.explain_load(error);
-        let failed = error.is_permission() || errno.is_some_and(breaks);
+        let failed = error.is_permission() || errno.is_some_and(|errno| self.breaks(errno));
         Refused {
             attempt: Attempt {
                 mode: self.mode,
@@ -52,6 +54,7 @@ impl Context<'_> {
                 },
                 errno,
                 kernel_message: message,
+                kernel_log: self.kernel_log.clone(),
                 reason: Some(explanation.reason),
                 remedy: explanation.remedy,
             },
@@ -114,6 +117,23 @@ impl Context<'_> {
                 },
                 None,
             ),
+            LoadError::Pin {
+                path,
+                errno: Some(Errno::ENODEV),
+                ..
+            } => (
+                Explanation {
+                    reason: format!(
+                        "the map pinned at {} is orphaned: the NIC that it was on is gone",
+                        path.display()
+                    ),
+                    remedy: Some(format!(
+                        "remove the pins in {}",
+                        path.parent().unwrap_or(path).display()
+                    )),
+                },
+                None,
+            ),
             LoadError::Link { .. }
             | LoadError::FillMap { .. }
             | LoadError::Unreadable { .. }
@@ -148,18 +168,25 @@ impl Context<'_> {
                 .insn
                 .map_or_else(String::new, |insn| format!(" at instruction {insn}")),
         };
-        let who = if offload {
+        let who = if offload && finding.is_by_driver() {
+            "the driver"
+        } else if offload {
             "the verifier or the driver"
         } else {
             "the verifier"
         };
+        let correct = || "correct the program there; -v shows the verifier's whole log".to_owned();
         let explanation = Explanation {
             reason: format!("{who} refuses '{}'{place}", refused.program),
-            remedy: Some(match &refused.lacks {
-                Some(lacks) => format!(
+            remedy: Some(match (&refused.lacks, refused.source.refusal()) {
+                (Some(lacks), _) => format!(
                     "this kernel has no {lacks}: guard the access with bpf_core_field_exists()"
                 ),
-                None => "correct the program there; -v shows the verifier's whole log".to_owned(),
+                (None, Some(refusal)) if offload && finding.is_by_driver() => self
+                    .ask_probe(Tried::Load(binding(refused)), refusal)
+                    .remedy
+                    .unwrap_or_else(correct),
+                (None, _) => correct(),
             }),
         };
         (explanation, Some(finding.to_string()))
@@ -177,8 +204,8 @@ impl Context<'_> {
         let explanation = self.explain_attach(error, action, link_pin);
         let about_pin =
             refusal.is_some_and(|r| matches!(r.operation, Operation::Pin | Operation::OpenPinned));
-        let failed =
-            refusal.is_none() || errno.is_some_and(|errno| breaks(errno) || errno == Errno::EPERM);
+        let failed = refusal.is_none()
+            || errno.is_some_and(|errno| self.breaks(errno) || errno == Errno::EPERM);
         Refused {
             attempt: Attempt {
                 mode: self.mode,
@@ -190,6 +217,7 @@ impl Context<'_> {
                 },
                 errno,
                 kernel_message: refusal.and_then(|refusal| refusal.ext_ack.clone()),
+                kernel_log: self.kernel_log.clone(),
                 reason: Some(explanation.reason),
                 remedy: explanation.remedy,
             },
@@ -254,7 +282,21 @@ impl Context<'_> {
     }
 
     fn ask_probe(&self, tried: Tried, refusal: &kernel::Refusal) -> Explanation {
-        probe::explain(tried, refusal, self.snapshot, self.facts, &self.needs)
+        let refusal = kernel::Refusal {
+            kernel_log: self.kernel_log.clone(),
+            ..refusal.clone()
+        };
+        probe::explain(tried, &refusal, self.snapshot, self.facts, &self.needs)
+    }
+
+    /// The system is out of something, or the interface is: another mode does not help. What a NIC is out of, the host
+    /// may have.
+    fn breaks(&self, errno: Errno) -> bool {
+        match errno {
+            Errno::ENODEV | Errno::ENFILE | Errno::EMFILE => true,
+            Errno::ENOMEM | Errno::EIO => self.mode != Mode::Offload,
+            _ => false,
+        }
     }
 }
 
@@ -266,14 +308,6 @@ fn binding(refused: &RefusedProgram) -> probe::judge::explain::Binding {
         Binding::Offload(_) => Tried::Offload,
         Binding::Device(_) => Tried::DeviceBound,
     }
-}
-
-/// The system is out of something, or the interface is: another mode does not help.
-fn breaks(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::ENODEV | Errno::ENOMEM | Errno::ENFILE | Errno::EMFILE | Errno::EIO
-    )
 }
 
 /// Pins that are in the way are in the way at every rung.

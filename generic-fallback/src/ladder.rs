@@ -7,6 +7,7 @@ use crate::nic_program::{Made, NicProgram};
 use crate::occupant::{self, Holder};
 use crate::outcome::{Attempt, AttemptResult, Beside, Outcome};
 use crate::plan::{Action, Decision, Halves, Plan, Request, Rung, plan, plan_halves};
+use kernel::kmsg::KernelLog;
 use kernel::netlink::Route;
 use kernel::netlink::link::Mode;
 use offload_compiler::object::Object;
@@ -298,11 +299,20 @@ impl<'a> Ladder<'a> {
             nic,
         } = at;
         tracing::debug!(interface = facts.link.name, %mode, ?action, "trying");
-        let on = explain::Context {
+        let mut on = explain::Context {
             snapshot,
             facts,
             needs: self.needs(),
             mode,
+            kernel_log: Vec::new(),
+        };
+        let mut log = KernelLog::follow()
+            .inspect_err(|error| tracing::debug!(%error, "the kernel's log is not read"))
+            .ok();
+        let mut new_in_log = || {
+            log.as_mut().map_or_else(Vec::new, |log| {
+                probe::kernel_log::about(facts, &log.new_records())
+            })
         };
         let ifindex = facts.link.ifindex;
         let mut notes = None;
@@ -319,7 +329,10 @@ impl<'a> Ladder<'a> {
             }
             _ => self.load(ifindex, mode),
         };
-        let loaded = loaded.map_err(|error| Box::new(on.load_refused(&error, refused_above)))?;
+        let loaded = loaded.map_err(|error| {
+            on.kernel_log = new_in_log();
+            Box::new(on.load_refused(&error, refused_above))
+        })?;
         // Beside a part on the NIC there is a second attachment.
         let name = match nic {
             NicProgram::Made(made) if mode == Mode::Offload && made.part => "nic-link",
@@ -339,10 +352,14 @@ impl<'a> Ladder<'a> {
                 link_pin: link_pin.as_deref(),
             },
         )
-        .map_err(|error| Box::new(on.attach_refused(&error, action, link_pin.as_deref())))?;
+        .map_err(|error| {
+            on.kernel_log = new_in_log();
+            Box::new(on.attach_refused(&error, action, link_pin.as_deref()))
+        })?;
         let standing = Standing {
             attempt: Attempt {
                 reason: notes,
+                kernel_log: new_in_log(),
                 ..Attempt::held(mode, attached.warning)
             },
             program_id: loaded.id,

@@ -135,6 +135,8 @@ pub struct Attempt {
     /// The kernel's own words: the extended ack, or the verifier's useful line. Present on success
     /// where the kernel added a warning.
     pub kernel_message: Option<String>,
+    /// What the kernel wrote into its log about it meanwhile; empty too where the log may not be read.
+    pub kernel_log: Vec<String>,
     /// Why, in a sentence.
     pub reason: Option<String>,
     /// What would help.
@@ -142,7 +144,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// A rung that held.
+    /// A rung that held. `warning`: what the kernel said all the same.
     pub fn held(mode: Mode, warning: Option<String>) -> Self {
         Self {
             mode,
@@ -150,6 +152,7 @@ impl Attempt {
             result: AttemptResult::Ok,
             errno: None,
             kernel_message: warning,
+            kernel_log: Vec::new(),
             reason: None,
             remedy: None,
         }
@@ -172,6 +175,7 @@ impl Attempt {
             result: AttemptResult::Skipped,
             errno: None,
             kernel_message: None,
+            kernel_log: Vec::new(),
             reason: Some(reason),
             remedy,
         }

@@ -2,9 +2,11 @@
 
 use crate::load;
 use crate::occupant::{self, Holder, Occupant};
+use kernel::bpf::link::LinkTarget;
 use kernel::bpf::map::{Map, MapKind};
 use kernel::bpf::program::{Program, ProgramInfo, is_orphaned};
 use kernel::netlink::link::{Link, Mode};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// An interface and what is attached to it.
@@ -88,6 +90,60 @@ pub fn of(links: &[Link]) -> Vec<Status> {
                 .collect(),
         })
         .collect()
+}
+
+/// What is left of attachments whose interface went away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// XDP links that hold no interface any more.
+    pub links: Vec<DeadLink>,
+    /// Ids of programs that were offloaded to a NIC that is gone: empty shells, which nothing runs. A link, a pin or a
+    /// process keeps them.
+    pub orphans: Vec<u32>,
+}
+
+/// An XDP link that holds no interface any more: the interface is gone, or the link was detached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLink {
+    /// The kernel's id.
+    pub id: u32,
+    /// Where it is pinned. An unpinned one goes when its owner ends.
+    pub pin: Option<PathBuf>,
+    /// The program that it keeps loaded; `None` where the kernel has taken its id away, as older ones do to orphans
+    /// (6.12 keeps it).
+    pub program_id: Option<u32>,
+}
+
+impl Leftovers {
+    /// Those of this host, whichever network namespace they were in; none without CAP_SYS_ADMIN.
+    pub fn find() -> Self {
+        let links = kernel::bpf::link::Link::all()
+            .filter_map(Result::ok)
+            .map(|(_, info)| info)
+            .filter(|info| info.target == LinkTarget::Xdp(None))
+            .map(|info| DeadLink {
+                id: info.id,
+                pin: occupant::find_pin(info.id),
+                program_id: (info.program_id != 0).then_some(info.program_id),
+            })
+            .collect();
+        let is_orphan = |id: &u32| {
+            let info = Program::from_id(*id).and_then(|program| program.info());
+            info.is_err_and(|error| is_orphaned(&error))
+        };
+        Self {
+            links,
+            orphans: kernel::bpf::program_ids()
+                .flatten()
+                .filter(is_orphan)
+                .collect(),
+        }
+    }
+
+    /// Whether the program of a link is an orphan.
+    pub fn is_orphaned(&self, link: &DeadLink) -> bool {
+        link.program_id.is_none_or(|id| self.orphans.contains(&id))
+    }
 }
 
 fn attachment(ifindex: u32, occupant: Occupant) -> Attachment {

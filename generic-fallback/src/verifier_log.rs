@@ -46,6 +46,13 @@ impl Finding {
             omitted: lines.len() - tail,
         })
     }
+
+    /// Whether a driver had the last word: theirs begin with their name in brackets (`pr_vlog` of nfp and netdevsim).
+    pub fn is_by_driver(&self) -> bool {
+        self.complaint
+            .last()
+            .is_some_and(|line| line.starts_with('['))
+    }
 }
 
 impl fmt::Display for Finding {
@@ -156,6 +163,16 @@ mod tests {
             Some(0),
             2,
         );
+    }
+
+    #[test]
+    fn a_driver_says_its_name() {
+        let log = "0: R1=ctx() R10=fp0\n0: (b7) r0 = 2\n1: (95) exit\n[netdevsim] Hello from netdevsim!\nprocessed 2 insns\n";
+        let finding = Finding::of(log).expect("a complaint");
+        assert!(finding.is_by_driver());
+        assert_eq!(finding.insn, Some(1));
+        let verifier = Finding::of("0: (bf) r0 = r8\nR8 !read_ok\n").expect("a complaint");
+        assert!(!verifier.is_by_driver());
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Refusal {
     pub ext_ack: Option<String>,
     /// The whole verifier log of a program load.
     pub verifier_log: Option<String>,
+    /// What the kernel printed into its log about it. Empty unless the caller followed the log ([`crate::kmsg`]).
+    pub kernel_log: Vec<String>,
 }
 
 impl Refusal {
@@ -66,6 +68,7 @@ impl Refusal {
             errno,
             ext_ack: None,
             verifier_log: None,
+            kernel_log: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All that talks to the Linux kernel: rtnetlink, the netdev and ethtool families, bpf(2), AF_XDP.
+//! All that talks to the Linux kernel: rtnetlink, the netdev and ethtool families, bpf(2), AF_XDP, the kernel's log.
 //!
 //! Answers are typed and keep the kernel's own words (errno, extended ack, verifier log).
 //! Nothing here decides anything; that is the work of `probe` and `generic-fallback`.
@@ -11,6 +11,7 @@
 pub mod bpf;
 pub mod error;
 pub mod host;
+pub mod kmsg;
 pub mod netlink;
 pub mod netns;
 pub mod packet;

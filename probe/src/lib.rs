@@ -10,6 +10,7 @@ pub mod drivers;
 pub mod error;
 pub mod facts;
 pub mod judge;
+pub mod kernel_log;
 pub mod render;
 pub mod trial;
 

@@ -7,7 +7,7 @@ use crate::value::Shape;
 use kernel::Errno;
 use kernel::bpf::btf::Btf as KernelBtf;
 use kernel::bpf::map::{ANY, Map, MapInfo, MapKind};
-use kernel::bpf::program::Program;
+use kernel::bpf::program::{Program, is_orphaned};
 use offload_compiler::object::btf::Btf;
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, AsRawFd};
@@ -33,6 +33,19 @@ pub(crate) fn describe(info: &MapInfo) -> MapJson {
         offloaded_to: info.ifindex,
         used_by: Vec::new(),
     }
+}
+
+/// A map that cannot be opened, told apart from one whose NIC is gone.
+pub(crate) fn open_failure(what: impl Into<String>, error: &kernel::Error) -> Failure {
+    if is_orphaned(error) {
+        return Failure::new(
+            Exit::No,
+            "the map is orphaned: the NIC that it was on is gone, and its content with it",
+        )
+        .because(error)
+        .remedy("remove its pin, and attach the program again");
+    }
+    Failure::kernel(what, error)
 }
 
 /// Values that user space writes as a descriptor and reads back as an id.
@@ -68,7 +81,7 @@ impl MapAccess {
     pub(crate) fn open(map: Map) -> Result<Self, Failure> {
         let info = map
             .info()
-            .map_err(|error| Failure::kernel("cannot read the map's description", &error))?;
+            .map_err(|error| open_failure("cannot read the map's description", &error))?;
         let btf = info
             .btf_id
             .and_then(|id| KernelBtf::from_id(id).and_then(|btf| btf.bytes()).ok())
@@ -137,18 +150,7 @@ impl MapAccess {
         let (bytes, _held) = self.value(value)?;
         self.map
             .update(&key, &bytes, ANY)
-            .map_err(|error| match error.errno() {
-                Some(Errno::E2BIG | Errno::ENOSPC) => Failure::new(
-                    Exit::No,
-                    format!("map '{}' is full: nothing was written", self.info.name),
-                )
-                .because(&error)
-                .remedy(format!(
-                    "it holds {} entries: delete one, or load the program with a bigger map",
-                    self.info.max_entries
-                )),
-                _ => self.failure("write to", &error),
-            })?;
+            .map_err(|error| self.write_failure(&error))?;
         if let Some(nic) = &self.nic {
             let one = &bytes[..self.info.value_size as usize];
             // The sum of both is what was set.
@@ -167,13 +169,48 @@ impl MapAccess {
         }
     }
 
+    fn write_failure(&self, error: &kernel::Error) -> Failure {
+        let entries = self.info.max_entries;
+        let refused = |what: &str, remedy: String| {
+            Failure::new(
+                Exit::No,
+                format!("map '{}' {what}: nothing was written", self.info.name),
+            )
+            .because(error)
+            .remedy(remedy)
+        };
+        match error.errno() {
+            Some(Errno::E2BIG) if self.info.kind.is_indexed() => refused(
+                "has no such index",
+                format!("its indices are 0 to {}", entries.saturating_sub(1)),
+            ),
+            Some(Errno::E2BIG | Errno::ENOSPC) => refused(
+                "is full",
+                format!(
+                    "it holds {entries} entries: delete one, or load the program with a bigger map"
+                ),
+            ),
+            // What a NIC is out of is its own memory.
+            Some(Errno::ENOMEM) if self.info.ifindex.is_some() => refused(
+                "has no room on the NIC",
+                "delete entries of this map or of others on the NIC".to_owned(),
+            ),
+            _ => self.failure("write to", error),
+        }
+    }
+
     /// Deletes an entry.
     pub(crate) fn delete(&self, key: &str) -> Result<Entry, Failure> {
         let key = self.key(key)?;
-        let here = self
-            .map
-            .delete(&key)
-            .map_err(|error| self.failure("delete from", &error))?;
+        let here = self.map.delete(&key).map_err(|error| {
+            let failure = self.failure("delete from", &error);
+            match error.errno() {
+                Some(Errno::EINVAL) if self.info.kind.is_indexed() => {
+                    failure.remedy("the entries of an array stay: set it to 0")
+                }
+                _ => failure,
+            }
+        })?;
         let there = match &self.nic {
             Some(nic) => nic
                 .map
@@ -419,6 +456,10 @@ impl MapAccess {
             Some(Errno::EINVAL) => Failure {
                 exit: Exit::No,
                 ..failure.remedy("the kernel does not take this for this kind of map")
+            },
+            Some(Errno::ENODEV) => Failure {
+                exit: Exit::No,
+                ..failure.remedy("the NIC that the map was on is gone, and its content with it")
             },
             _ => failure,
         }

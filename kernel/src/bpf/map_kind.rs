@@ -69,6 +69,21 @@ impl MapKind {
         Self::ALL.iter().copied().find(|k| k.name() == Some(name))
     }
 
+    /// Whether a key is an index, from 0 to the number of entries; one beyond is E2BIG.
+    pub fn is_indexed(self) -> bool {
+        matches!(
+            self,
+            Self::ARRAY
+                | Self::PERCPU_ARRAY
+                | Self::PROG_ARRAY
+                | Self::PERF_EVENT_ARRAY
+                | Self::ARRAY_OF_MAPS
+                | Self::DEVMAP
+                | Self::CPUMAP
+                | Self::XSKMAP
+        )
+    }
+
     /// Whether each CPU has a value of its own.
     pub fn is_per_cpu(self) -> bool {
         matches!(

@@ -6,6 +6,21 @@ use kernel::netlink::netdev::XdpFeature;
 use super::{Case, Evidence, EvidenceKind, Support, attached};
 
 pub(super) fn judge(case: &Case<'_>) -> Support {
+    let of_driver = of_driver(case);
+    if case.needs.frags && !of_driver.is_no() {
+        return Support::no(
+            Evidence::new(
+                EvidenceKind::Table,
+                "bpf_prog_dev_bound_init (kernel/bpf/offload.c): BPF_F_XDP_HAS_FRAGS is EINVAL for an offload",
+            ),
+            "the kernel offloads no program that takes packets in fragments (xdp.frags)",
+            Some("build it for section xdp, or use native mode (--native)".to_owned()),
+        );
+    }
+    of_driver
+}
+
+fn of_driver(case: &Case<'_>) -> Support {
     if let Some(yes) = attached::running(case, Mode::Offload) {
         return yes;
     }

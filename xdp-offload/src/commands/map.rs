@@ -3,7 +3,7 @@
 use super::{interface, open_route};
 use crate::exit::{Exit, Failure};
 use crate::json::map::{Entry, ListReport, Map as MapJson, Report};
-use crate::map_entry::MapAccess;
+use crate::map_entry::{MapAccess, open_failure};
 use crate::map_halves::{is_named, pair};
 use crate::{output, render};
 use kernel::Errno;
@@ -178,7 +178,7 @@ fn find(args: &Args) -> Result<MapAccess, Failure> {
         let map = Map::open_pinned(Path::new(&args.map)).map_err(|error| match error.errno() {
             Some(Errno::ENOENT) => none(&format!("nothing is pinned at {}", args.map)),
             Some(Errno::EINVAL) => none(&format!("what is pinned at {} is no map", args.map)),
-            _ => Failure::kernel(cannot(), &error),
+            _ => open_failure(cannot(), &error),
         })?;
         return MapAccess::open(map);
     }

@@ -4,7 +4,7 @@ use super::{interface, open_route};
 use crate::exit::{Exit, Failure};
 use crate::json::status::Report;
 use crate::{output, render};
-use generic_fallback::status;
+use generic_fallback::status::{self, Leftovers};
 
 /// Show what is attached where, in which mode, held by what
 #[derive(Debug, clap::Args)]
@@ -35,10 +35,17 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             .collect::<Result<Vec<_>, _>>()?
     };
     let found = status::of(&links);
+    // They belong to no interface that could be named.
+    let leftovers = if args.interfaces.is_empty() {
+        Leftovers::find()
+    } else {
+        Leftovers::default()
+    };
     if args.json {
-        output::print_json(&Report::new(&found))?;
+        output::print_json(&Report::new(&found, &leftovers))?;
     } else {
         output::print(&render::status::table(&found, output::width()))?;
+        output::print(&render::status::leftovers(&leftovers))?;
     }
     Ok(Exit::Done)
 }

@@ -58,6 +58,9 @@ pub struct Attempt {
     pub errno: Option<i32>,
     /// The kernel's own words: extended ack or verifier complaint.
     pub kernel_message: Option<String>,
+    /// Lines that the kernel wrote into its log about it meanwhile, warnings and errors. Empty too without the permission to
+    /// read the log.
+    pub kernel_log: Vec<String>,
     /// Why.
     pub reason: Option<String>,
     /// What would help.
@@ -94,6 +97,7 @@ impl From<&outcome::Attempt> for Attempt {
             result: attempt.result.to_string(),
             errno: attempt.errno.map(|errno| errno.0),
             kernel_message: attempt.kernel_message.clone(),
+            kernel_log: attempt.kernel_log.clone(),
             reason: attempt.reason.clone(),
             remedy: attempt.remedy.clone(),
         }

@@ -1,7 +1,7 @@
 //! `status --json`.
 
 use super::{Attachment, Mode};
-use generic_fallback::status;
+use generic_fallback::status::{self, Leftovers};
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::time::UNIX_EPOCH;
@@ -14,6 +14,21 @@ pub struct Report {
     pub schema: &'static str,
     /// The interfaces that were asked for, or those with an attachment.
     pub interfaces: Vec<Interface>,
+    /// XDP links of this host that hold no interface any more; empty where interfaces were named.
+    pub dead_links: Vec<DeadLink>,
+    /// The ids of programs that were offloaded to a NIC that is gone; empty where interfaces were named.
+    pub orphaned: Vec<u32>,
+}
+
+/// A link whose interface is gone, or which was detached.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DeadLink {
+    /// The kernel's id of the link.
+    pub link_id: u32,
+    /// Where it is pinned; null: it lives as long as its owner.
+    pub pin: Option<String>,
+    /// The program that it keeps loaded; null where the kernel has taken its id away.
+    pub prog_id: Option<u32>,
 }
 
 /// An interface.
@@ -74,7 +89,7 @@ pub struct Component {
 
 impl Report {
     /// The report of what was found.
-    pub fn new(found: &[status::Status]) -> Self {
+    pub fn new(found: &[status::Status], leftovers: &Leftovers) -> Self {
         Self {
             schema: "xdp-offload/status/v1",
             interfaces: found
@@ -85,6 +100,16 @@ impl Report {
                     attached: status.attached.iter().map(program).collect(),
                 })
                 .collect(),
+            dead_links: leftovers
+                .links
+                .iter()
+                .map(|link| DeadLink {
+                    link_id: link.id,
+                    pin: link.pin.as_ref().map(|path| path.display().to_string()),
+                    prog_id: link.program_id,
+                })
+                .collect(),
+            orphaned: leftovers.orphans.clone(),
         }
     }
 }

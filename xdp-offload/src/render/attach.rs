@@ -79,6 +79,12 @@ fn rung(attempt: &Attempt, width: usize) -> String {
     if let Some(words) = kernel_words(attempt) {
         lines.push(format!("kernel: {words}"));
     }
+    lines.extend(
+        attempt
+            .kernel_log
+            .iter()
+            .map(|line| format!("kernel log: {line}")),
+    );
     if let Some(remedy) = &attempt.remedy {
         lines.push(format!("do: {remedy}"));
     }
@@ -89,7 +95,10 @@ fn rung(attempt: &Attempt, width: usize) -> String {
 fn kernel_words(attempt: &Attempt) -> Option<String> {
     match (&attempt.errno, &attempt.kernel_message) {
         (Some(errno), Some(message)) => Some(format!("{errno}: {message}")),
-        (Some(errno), None) => Some(format!("{errno}, without a word more")),
+        (Some(errno), None) if attempt.kernel_log.is_empty() => {
+            Some(format!("{errno}, without a word more"))
+        }
+        (Some(errno), None) => Some(errno.to_string()),
         (None, Some(message)) => Some(message.clone()),
         (None, None) => None,
     }
@@ -190,6 +199,7 @@ mod tests {
             result: AttemptResult::Refused,
             errno: Some(errno),
             kernel_message: message.map(str::to_owned),
+            kernel_log: Vec::new(),
             reason: Some(
                 "the reason, in a sentence that is long enough to be broken into two lines"
                     .to_owned(),
@@ -255,7 +265,13 @@ mod tests {
             ..held(
                 Mode::Native,
                 vec![
-                    refused(Mode::Offload, Step::Load, Errno::EINVAL, None),
+                    Attempt {
+                        kernel_log: vec![
+                            "NFP net bpf: Translation failed with error -95 (translated: 3)"
+                                .to_owned(),
+                        ],
+                        ..refused(Mode::Offload, Step::Load, Errno::EINVAL, None)
+                    },
                     Attempt::held(Mode::Native, warning),
                 ],
             )

@@ -2,7 +2,7 @@
 
 use crate::output::{QUIET, styled};
 use generic_fallback::occupant::Holder;
-use generic_fallback::status::{Attachment, Status};
+use generic_fallback::status::{Attachment, Leftovers, Status};
 use std::time::SystemTime;
 
 /// The table; a line where there is nothing to show.
@@ -41,6 +41,44 @@ pub(crate) fn table(found: &[Status], width: usize) -> String {
             ),
         );
         out.push('\n');
+    }
+    out
+}
+
+/// What is left of attachments whose interface went away, and how to be rid of it.
+pub(crate) fn leftovers(leftovers: &Leftovers) -> String {
+    let mut out = String::new();
+    for link in &leftovers.links {
+        let program = match link.program_id {
+            Some(id) => format!("program {id}"),
+            None => "its program".to_owned(),
+        };
+        let keeps = if leftovers.is_orphaned(link) {
+            format!("{program} is orphaned: the NIC that ran it is gone")
+        } else {
+            format!("it was detached, or the interface is gone; {program} stays loaded for it")
+        };
+        let (place, remedy) = match &link.pin {
+            Some(pin) => (
+                format!(" at {}", pin.display()),
+                format!("rm {}", pin.display()),
+            ),
+            None => (String::new(), "end the process that owns it".to_owned()),
+        };
+        let id = link.id;
+        out += &format!("link {id}{place} holds no interface: {keeps}\n  do:  {remedy}\n");
+    }
+    let held = |id: u32| {
+        leftovers
+            .links
+            .iter()
+            .any(|link| link.program_id == Some(id))
+    };
+    for id in leftovers.orphans.iter().filter(|&&id| !held(id)) {
+        out += &format!(
+            "program {id} is orphaned: the NIC that ran it is gone, and a pin or a process keeps the empty shell\n  \
+             do:  remove the pin, or end the process\n"
+        );
     }
     out
 }

@@ -152,6 +152,11 @@ pub(super) fn explain(case: &Case<'_>, tried: Tried, refusal: &Refusal) -> Expla
             format!("{driver} takes no program at this MTU"),
             "lower the MTU, or build the program as xdp.frags",
         ),
+        // bpf_prog_get_type_dev (kernel/bpf/syscall.c): nothing else of generic mode answers so.
+        (Tried::Attach(Some(Mode::Generic)), Errno::EINVAL) => Explanation::new(
+            "generic mode takes no program that was loaded for a NIC",
+            "attach it with --hw, or load it without binding it to the device",
+        ),
         (Tried::Attach(_), Errno::EINVAL) => Explanation::new(
             format!(
                 "{driver} does not take the program; it gives no reason (often the MTU, the queues or LRO)"

@@ -171,13 +171,15 @@ pub(super) fn explain(case: &Case<'_>, tried: Tried, text: &str) -> Option<Expla
                 ),
             )
 
-        // --- netdevsim
+        // --- netdevsim; its switches are in netdevsim.rs
         } else if has("non-bound program") {
             unbound(case)
-        } else if has("disabled in DebugFS") {
+
+        // --- nfp, in the kernel's log (nfp_bpf_jit)
+        } else if has("Translation failed with error") {
             Explanation::new(
-                "a switch of netdevsim forbids this mode",
-                format!("turn it on in debugfs (the text names it): {text}"),
+                "the driver has no translation for an instruction of the program; the verifier had none to complain of",
+                "xdp-offload check OBJECT --target nfp names the instruction; compile rewrites what it can",
             )
 
         // --- any driver, by what its text is about; the table of rules has the figures

@@ -4,6 +4,7 @@
 
 mod by_errno;
 mod by_text;
+mod netdevsim;
 
 use kernel::netlink::link::Mode;
 use kernel::{Errno, Refusal};
@@ -64,7 +65,8 @@ impl Explanation {
 /// Explains `refusal` of what was `tried` on the interface `facts` of `snapshot`, with a program of these `needs`.
 /// Pure; the kernel's own text stays in `refusal`.
 ///
-/// Looks at the text first, since it is the kernel's own reason, then at what the facts forbid, then at the errno alone.
+/// Looks at the text first, since it is the kernel's own reason, or else at what it wrote into its log, then at what the
+/// facts forbid, then at the errno alone.
 pub fn explain(
     tried: Tried,
     refusal: &Refusal,
@@ -73,6 +75,9 @@ pub fn explain(
     needs: &Needs,
 ) -> Explanation {
     let case = Case::new(snapshot, facts, needs);
+    if let Some(explanation) = netdevsim::explain(&case, tried, refusal) {
+        return explanation;
+    }
     let text = refusal
         .ext_ack
         .as_deref()
@@ -83,6 +88,14 @@ pub fn explain(
     {
         return explanation;
     }
+    if text.is_none()
+        && let Some(explanation) = refusal
+            .kernel_log
+            .iter()
+            .find_map(|line| by_text::explain(&case, tried, line))
+    {
+        return explanation;
+    }
     if refusal.errno.is_permission()
         && let Some(explanation) = by_permission(&case, tried, refusal)
     {
@@ -90,10 +103,19 @@ pub fn explain(
     }
     let general = by_errno::explain(&case, tried, refusal);
     let foreseen = by_verdict(&case, tried, refusal.errno);
-    match (text, foreseen) {
+    let in_log = || {
+        refusal
+            .kernel_log
+            .last()
+            .map(|line| format!("the kernel's log says: {line}"))
+    };
+    let reason = text
+        .map(|text| format!("the kernel says: {text}"))
+        .or_else(in_log);
+    match (reason, foreseen) {
         // A text that is not in the table: it is the reason, and what the facts forbid may be the remedy.
-        (Some(text), foreseen) => Explanation {
-            reason: format!("the kernel says: {text}"),
+        (Some(reason), foreseen) => Explanation {
+            reason,
             remedy: foreseen
                 .and_then(|foreseen| foreseen.remedy)
                 .or(general.remedy),
@@ -118,6 +140,14 @@ fn by_verdict(case: &Case<'_>, tried: Tried, errno: Errno) -> Option<Explanation
     }
     let verdicts = judge(case.snapshot, case.facts, case.needs);
     let verdict = match tried {
+        // What a program needs is nothing to a map.
+        Tried::CreateMap { offload: true } if case.needs.frags => {
+            let plain = Needs {
+                frags: false,
+                ..*case.needs
+            };
+            judge(case.snapshot, case.facts, &plain).offload
+        }
         Tried::Attach(Some(mode)) => verdicts.mode(mode).clone(),
         // Without a mode flag the kernel takes native where the driver has it, and does not fall back.
         Tried::Attach(None) => verdicts.native,

@@ -13,6 +13,7 @@ pub mod cell;
 pub mod commands;
 pub mod executor;
 pub mod filter;
+pub mod lab;
 pub mod results;
 pub mod runner;
 pub mod spec;

@@ -10,6 +10,7 @@ mod cpu;
 mod golden;
 pub mod hostile;
 pub mod kernel_answer;
+pub mod lab;
 pub mod netns;
 pub mod nfp;
 pub mod nfpsim;

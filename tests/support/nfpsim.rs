@@ -3,15 +3,14 @@
 mod commands;
 mod decision;
 mod judge;
-mod machine;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
+use hw_matrix::lab::{Install, Lab, LabError, Machine, Spec};
 use nfp_target::isa::Word;
 use nfp_target::profile::{MapType, Profile};
 use offload_compiler::isa::{Code, Imm64, Insn, Instruction};
@@ -19,9 +18,8 @@ use offload_compiler::verify::{Input, MapShape};
 
 pub use decision::{Decision, known_difference};
 pub use judge::judge;
-use machine::{BOOT, Machine};
 
-use crate::{Failed, Output, workspace};
+use crate::Failed;
 
 /// A program for the driver. Its maps stand in `ld_imm64` by their number.
 #[derive(Debug, Clone)]
@@ -98,18 +96,21 @@ pub struct Answer {
     pub words: Vec<Word>,
 }
 
-/// A kernel with the driver, built.
+/// A kernel with the driver, in the virtual lab.
 #[derive(Debug, Clone)]
 pub struct Simulator {
-    folder: PathBuf,
+    lab: Lab,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
-    /// The simulator could not be built: what is missing, in the script's words.
+    /// The lab or its machine did not do what it should.
     #[error("{0}")]
-    Build(#[from] Failed),
+    Lab(#[from] LabError),
+    /// A command of the exchange failed.
+    #[error("{0}")]
+    Command(#[from] Failed),
     /// A file of the exchange could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -118,13 +119,13 @@ pub enum SimulatorError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The machine did not end as it should.
-    #[error("the machine {how}\n{console}")]
-    Machine {
-        /// How it ended.
-        how: String,
-        /// The end of what it printed.
-        console: String,
+    /// The loader answered nothing.
+    #[error("profile {profile}: the loader answered nothing: {words}")]
+    Nothing {
+        /// The profile.
+        profile: String,
+        /// What it said instead.
+        words: String,
     },
     /// The loader wrote something else than agreed.
     #[error("profile {profile}: not what the loader writes: {near}")]
@@ -139,43 +140,38 @@ pub enum SimulatorError {
 /// A program is loaded in some milliseconds; on a busy host it takes many times that.
 const PROGRAM: Duration = Duration::from_millis(500);
 
+/// What the loader takes before its first program, at most.
+const START: Duration = Duration::from_mins(2);
+
+/// In MiB. Large programs take the verifier much.
+const MEMORY: u32 = 1024;
+
 impl Simulator {
-    /// Builds it unless that was done, in less than two minutes.
+    /// Builds the lab unless that was done, in some two minutes.
     ///
     /// # Errors
     /// It cannot be built here. Missing packages are installed only with `install` and as root.
     pub fn build(install: bool) -> Result<Self, SimulatorError> {
-        let mut command = Command::new(workspace().join("hw-matrix/lab/nfpsim/build.sh"));
-        if !install {
-            command.arg("--no-install");
-        }
-        let output = Output::of(&mut command)?.ok()?;
-        let folder = output.stdout.lines().last().unwrap_or_default();
+        let install = if install {
+            Install::Missing
+        } else {
+            Install::Never
+        };
         Ok(Self {
-            folder: folder.into(),
+            lab: Lab::build(install)?,
         })
     }
 
     /// Builds it for a test. `None`: it cannot be had here, which was said; in CI the test fails.
     pub fn obtain() -> Option<Self> {
-        let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-        match Self::build(ci) {
-            Ok(simulator) => Some(simulator),
-            Err(error) => {
-                crate::require(false, &format!("nfpsim: {error}"));
-                None
-            }
-        }
-    }
-
-    fn folder(&self) -> &Path {
-        &self.folder
+        crate::lab::obtain().map(|lab| Self { lab })
     }
 
     /// The kernel's release: "6.12.117+deb12".
     pub fn kernel(&self) -> String {
-        let text = fs::read_to_string(self.folder.join("KERNEL")).unwrap_or_default();
-        text.trim_end().to_owned()
+        let series = self.lab.kernels().into_iter().next().unwrap_or_default();
+        let release = self.lab.release(&series).unwrap_or_default();
+        release.trim_end_matches("-amd64").to_owned()
     }
 
     /// Loads each program on a card of each profile: an answer for each program, profile by profile.
@@ -247,19 +243,47 @@ impl Simulator {
                 fs::write(&path, text).map_err(at(&path))
             };
             write("list", list(rest))?;
-            write("run.sh", script(profile, wanted))?;
-            Machine::boot(&self.folder, folder)?.wait(BOOT + PROGRAM * rest.len() as u32)?;
+            let spec = Spec {
+                memory: MEMORY,
+                writable: vec![folder.to_owned()],
+                ..Spec::default()
+            };
+            let machine = Machine::boot(&self.lab, &spec)?;
+            let command = self.command(profile, wanted, folder);
+            let words = match machine.run(&command, START + PROGRAM * rest.len() as u32) {
+                Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+                // A program crashed it.
+                Err(LabError::Died { console, .. }) => console,
+                Err(error) => return Err(error.into()),
+            };
             let out = fs::read(folder.join("out")).unwrap_or_default();
             let new = read_answers(&out, rest).map_err(|near| SimulatorError::Record {
                 profile: profile.name.clone(),
                 near,
             })?;
             if new.is_empty() {
-                return Err(Machine::failed("answered nothing", folder));
+                return Err(SimulatorError::Nothing {
+                    profile: profile.name.clone(),
+                    words,
+                });
             }
             answers.extend(new);
         }
         Ok(answers)
+    }
+
+    /// What the machine runs.
+    fn command(&self, profile: &Profile, wanted: Answers, folder: &Path) -> String {
+        let option = match wanted {
+            Answers::Decisions => "",
+            Answers::Words => "-w ",
+        };
+        format!(
+            "modprobe nfpsim {} && {} {option}{folder}/list {folder}/out",
+            parameters(profile),
+            self.lab.folder().join("loader").display(),
+            folder = folder.display(),
+        )
     }
 }
 
@@ -295,18 +319,6 @@ enum Answers {
     Decisions,
     /// The translations too.
     Words,
-}
-
-/// What the machine runs.
-fn script(profile: &Profile, wanted: Answers) -> String {
-    let option = match wanted {
-        Answers::Decisions => "",
-        Answers::Words => "-w ",
-    };
-    format!(
-        "insmod /m/nfpsim.ko {} && loader {option}/w/list /w/out\n",
-        parameters(profile)
-    )
 }
 
 /// The module's parameters for a profile.

@@ -16,8 +16,6 @@
  *	attach	errno of the attachment
  * with -w also
  *	words	the translation as dumped, before relocation and ECC
- *	ustore	the same as it goes to the card
- *	info	what the driver knew about each instruction, see glue.c
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -60,21 +58,6 @@ static void put_number(const char *key, int number)
 	char text[16];
 
 	put(key, text, snprintf(text, sizeof(text), "%d", number));
-}
-
-static void put_file(const char *key, const char *path)
-{
-	static char bytes[8 << 20];
-	size_t n = 0;
-	ssize_t r;
-	int fd = open(path, O_RDONLY);
-
-	if (fd < 0)
-		return;
-	while (n < sizeof(bytes) && (r = read(fd, bytes + n, sizeof(bytes) - n)) > 0)
-		n += r;
-	close(fd);
-	put(key, bytes, n);
 }
 
 /* Reads all that the kernel has printed; writes it unless key is NULL. */
@@ -204,7 +187,6 @@ static void put_words(int prog)
 
 	if (!bpf(BPF_OBJ_GET_INFO_BY_FD, &a))
 		put("words", image, info.jited_prog_len);
-	put_file("ustore", DEBUGFS "ustore");
 }
 
 static void attach(int prog)
@@ -238,8 +220,6 @@ static void one(char *maps, const char *hex)
 	put_number("load", prog < 0 ? errno : 0);
 	put_log();
 	kernel_messages("kmsg");
-	if (words)
-		put_file("info", DEBUGFS "info");
 	if (prog >= 0) {
 		if (words)
 			put_words(prog);

@@ -1,6 +1,7 @@
 //! The command line: arguments in, text and exit code out. One file a subcommand.
 
 mod diff;
+mod lab;
 mod list;
 mod run;
 
@@ -33,6 +34,8 @@ enum Subcommands {
     List(list::Arguments),
     Run(run::Arguments),
     Diff(diff::Arguments),
+    #[command(subcommand)]
+    Lab(lab::Arguments),
     /// Print shell completions
     #[command(
         after_help = "Example:\n  hw-matrix completions bash > /etc/bash_completion.d/hw-matrix"
@@ -66,6 +69,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
 enum End {
     Done,
     Regressions,
+    /// A command of the user's ended with this code.
+    Code(u8),
 }
 
 /// Why a command could not do what was asked.
@@ -120,11 +125,13 @@ pub fn main() -> ExitCode {
         Subcommands::List(arguments) => list::run(&arguments),
         Subcommands::Run(arguments) => run::run(&arguments),
         Subcommands::Diff(arguments) => diff::run(&arguments),
+        Subcommands::Lab(arguments) => lab::run(&arguments),
         Subcommands::Completions { shell } => completions(shell),
     };
     match end {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Regressions) => ExitCode::from(5),
+        Ok(End::Code(code)) => ExitCode::from(code),
         Err(failure) => {
             if failure.code != 0 {
                 let _ = writeln!(anstream::stderr(), "error: {}", failure.text);

@@ -74,110 +74,30 @@ const struct rhashtable_params nfp_bpf_maps_neutral_params = {
 	.key_len = sizeof(u32),
 };
 
-/* ---- what was captured from the last translation / load ---- */
+/* ---- what the driver gave the card last ---- */
 static DEFINE_MUTEX(cap_lock);
 static struct {
-	char *info;		/* text, see capture() */
-	size_t info_len;
-	void *ustore;		/* after relocation, with ECC */
-	size_t ustore_len;
 	void *loaded;		/* what the driver DMAs on attach */
 	size_t loaded_len;
 } cap;
 
 static void cap_reset(void)
 {
-	kvfree(cap.info);
-	kvfree(cap.ustore);
 	kvfree(cap.loaded);
 	memset(&cap, 0, sizeof(cap));
-}
-
-#define OUT(...) (n += scnprintf(buf + n, size - n, __VA_ARGS__))
-
-static void capture_info(struct nfp_prog *np, int translated)
-{
-	struct nfp_insn_meta *m;
-	size_t size, n = 0;
-	char *buf;
-	int i;
-
-	size = 8192 + (size_t)np->n_insns * 320;
-	buf = kvmalloc(size, GFP_KERNEL);
-	if (!buf)
-		return;
-
-	OUT("n_insns %u n_translated %u prog_len %u stack_size %u last_bpf_off %u tgt_out %u tgt_abort %u tgt_push %u tgt_pop %u adjust_head_loc %d subprogs %u rc %d\n",
-	    np->n_insns, np->n_translated, np->prog_len, np->stack_size,
-	    np->last_bpf_off, np->tgt_out, np->tgt_abort,
-	    np->tgt_call_push_regs, np->tgt_call_pop_regs,
-	    (int)np->adjust_head_location, np->subprog_cnt, translated);
-	for (i = 0; np->subprog && i < np->subprog_cnt; i++)
-		OUT("subprog %d stack_depth %u reg_push %u\n", i,
-		    np->subprog[i].stack_depth, np->subprog[i].needs_reg_push);
-
-	list_for_each_entry(m, &np->insns, l) {
-		OUT("i %u code %02x dst %u src %u off %d imm %d at %u flags %02x sub %u",
-		    m->n, m->insn.code, m->insn.dst_reg, m->insn.src_reg,
-		    m->insn.off, m->insn.imm, m->off, m->flags,
-		    m->subprog_idx);
-		if (is_mbpf_alu(m)) {
-			OUT(" src_range %llx..%llx dst_range %llx..%llx",
-			    m->umin_src, m->umax_src, m->umin_dst, m->umax_dst);
-		} else if (is_mbpf_jmp(m) && !is_mbpf_helper_call(m)) {
-			OUT(" jmp_dst %d neg %u",
-			    m->jmp_dst ? m->jmp_dst->n : -1, m->jump_neg_op);
-		} else if (is_mbpf_helper_call(m)) {
-			OUT(" func %u arg1 %d arg2 %d off %d var %lld/%llx varoff %u",
-			    m->func_id, m->arg1.type, m->arg2.reg.type,
-			    m->arg2.reg.off, m->arg2.reg.var_off.value,
-			    m->arg2.reg.var_off.mask, m->arg2.var_off);
-		} else if (is_mbpf_load(m) || is_mbpf_store(m) ||
-			   is_mbpf_atomic(m) || is_mbpf_classic_store(m)) {
-			OUT(" ptr %d poff %d var %lld/%llx id %u notconst %u gather %d cache %d..%d init %u xadd %u%u",
-			    m->ptr.type, m->ptr.off, m->ptr.var_off.value,
-			    m->ptr.var_off.mask, m->ptr.id, m->ptr_not_const,
-			    m->ldst_gather_len, m->pkt_cache.range_start,
-			    m->pkt_cache.range_end, m->pkt_cache.do_init,
-			    m->xadd_maybe_16bit, m->xadd_over_16bit);
-		}
-		OUT("\n");
-	}
-	cap.info = buf;
-	cap.info_len = n;
 }
 
 static int sim_translate(struct bpf_prog *prog)
 {
 	struct nfp_prog *np = prog->aux->offload->dev_priv;
-	struct nfp_bpf_vnic *bv;
-	struct nfp_net *nn;
-	int err, opt_failed = prog->aux->offload->opt_failed;
-	void *img;
+	int err = nfp_bpf_dev_ops.translate(prog);
 
-	mutex_lock(&cap_lock);
-	cap_reset();
-	err = nfp_bpf_dev_ops.translate(prog);
-	if (opt_failed)
+	if (prog->aux->offload->opt_failed)
 		pr_info("nfpsim: verifier reported opt_failed\n");
 	if (err)
 		pr_info("nfpsim: translate error %d after %u of %u insns, %u words, %d\n",
 			err, np->n_translated, np->n_insns, np->prog_len,
 			np->error);
-	capture_info(np, err);
-	if (!err) {
-		nn = netdev_priv(sim_dev);
-		bv = nn->app_priv;
-		img = nfp_bpf_relo_for_vnic(np, bv);
-		if (IS_ERR(img)) {
-			pr_info("nfpsim: relocation error %ld\n", PTR_ERR(img));
-		} else {
-			cap.ustore_len = np->prog_len * sizeof(u64);
-			cap.ustore = kvmemdup(img, cap.ustore_len, GFP_KERNEL);
-			kfree(img);
-		}
-	}
-	mutex_unlock(&cap_lock);
 	return err;
 }
 
@@ -485,8 +405,6 @@ static const struct file_operations name##_fops = {			\
 	.llseek = default_llseek,					\
 }
 
-DBG_BLOB(info);
-DBG_BLOB(ustore);
 DBG_BLOB(loaded);
 
 /* A card as new: no maps, nothing captured */
@@ -652,8 +570,6 @@ static int __init sim_init(void)
 		goto err_bv;
 
 	dbg = debugfs_create_dir("nfpsim", NULL);
-	debugfs_create_file("info", 0400, dbg, NULL, &info_fops);
-	debugfs_create_file("ustore", 0400, dbg, NULL, &ustore_fops);
 	debugfs_create_file("loaded", 0400, dbg, NULL, &loaded_fops);
 	debugfs_create_file("reset", 0200, dbg, NULL, &reset_fops);
 	return 0;

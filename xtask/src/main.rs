@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod error;
 mod install;
+mod lab;
 mod man;
 mod samples;
 mod selftests;
@@ -34,6 +35,8 @@ enum Task {
     Demo,
     /// Run every test: formatting, lints, unit and end-to-end tests, samples, the kernel's selftests, the demo
     Test,
+    /// Build the virtual lab, and run the tests that use its machines
+    Lab,
     /// Build the corpus' objects from their C sources
     Samples {
         /// Only compare: fail if an object is not what its source compiles to
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let result = match arguments.task {
         Task::Demo => demo::run(install),
         Task::Test => test::run(install),
+        Task::Lab => lab::run(install),
         Task::Samples { check } => samples::run(check, install),
         Task::Selftests => selftests::run(install),
         Task::Man => man::run(),

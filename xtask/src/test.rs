@@ -12,6 +12,7 @@ use crate::install::{
     self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, Tool, XDP_LOADER,
     XZ, Z3,
 };
+use crate::lab;
 use crate::samples;
 use crate::selftests;
 use crate::steps::{cargo, heading, short, show, target_folder};
@@ -59,7 +60,13 @@ pub(crate) fn run(install: Install) -> Result<()> {
         || selftests::run(install),
     );
     run.step("build", None, || show(cargo().args(["build", "--quiet"])));
-    run.step("tests", None, run_tests);
+    run.step("virtual lab", None, || lab::build(install));
+    run.step("tests", None, || {
+        let targets = targets()?;
+        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+        run_tests(&targets)
+    });
+    run.step("hardware tests", None, || run_tests(&lab::TESTS));
     let no_demo = lacks(&[IP]).or_else(|| (!install::is_root()).then(|| "needs root".to_owned()));
     run.step("demo", no_demo, || demo::run(Install::Never));
     run.end()
@@ -116,11 +123,34 @@ impl Run {
     }
 }
 
-/// `cargo test` on everything, its output passed on, and the numbers of its many "test result" lines added up.
-fn run_tests() -> Result<()> {
+/// The test targets of all crates, without those that use the lab.
+fn targets() -> Result<Vec<String>> {
+    let output =
+        Output::of(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?.ok()?;
+    let metadata: serde_json::Value = serde_json::from_str(&output.stdout)
+        .map_err(|error| Error::Wrong(format!("cargo metadata: {error}")))?;
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let targets = list(&metadata["packages"]).into_iter();
+    Ok(targets
+        .flat_map(|package| list(&package["targets"]))
+        .filter(|target| list(&target["kind"]).iter().any(|kind| kind == "test"))
+        .filter_map(|target| Some(target["name"].as_str()?.to_owned()))
+        .filter(|name| !lab::TESTS.contains(&name.as_str()))
+        .collect())
+}
+
+/// `cargo test` on test targets, and but for those of the lab on all that stands beside the code. Its output is passed on, and the
+/// numbers of its many "test result" lines are added up.
+pub(crate) fn run_tests(targets: &[&str]) -> Result<()> {
     let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    if targets != lab::TESTS {
+        command.args(["--lib", "--bins"]);
+    }
+    for target in targets {
+        command.args(["--test", target]);
+    }
     command
-        .args(["test", "--workspace", "--no-fail-fast"])
         .env("XDP_BINARIES", target_folder().join("debug"))
         .stdout(Stdio::piped());
     let line = Output::command_line(&command);

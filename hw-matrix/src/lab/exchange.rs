@@ -251,10 +251,12 @@ mod tests {
 
     #[test]
     fn a_console_is_shown_from_the_kernels_last_words_on() {
-        let mut console: String = (0..50).map(|n| format!("line {n}\n")).collect();
+        let fifty =
+            |what: &str| -> Vec<String> { (0..50).map(|n| format!("{what} {n}")).collect() };
+        let mut console = fifty("line").join("\n");
         assert!(excerpt(&console).starts_with("line 38\n"));
-        console.push_str("[1.0] Kernel panic - not syncing: no\n");
-        console.extend((0..50).map(|n| format!("trace {n}\n")));
+        console.push_str("\n[1.0] Kernel panic - not syncing: no\n");
+        console.push_str(&fifty("trace").join("\n"));
         let shown = excerpt(&console);
         assert!(shown.starts_with("[1.0] Kernel panic - not syncing: no\ntrace 0\n"));
         assert_eq!(shown.lines().count(), EXCERPT);

@@ -215,19 +215,15 @@ impl Nic {
                 queues = self.queues,
             ),
             "nfpsim" => {
-                let parameters = self
-                    .properties
-                    .iter()
-                    .map(|(key, value)| format!(" {key}={value}"))
-                    .collect::<String>();
+                text.push_str("modprobe nfpsim");
+                for (key, value) in &self.properties {
+                    let _ = write!(text, " {key}={value}");
+                }
                 let rename = match name.as_str() {
                     "nfpsim0" => String::new(),
                     _ => format!("ip link set nfpsim0 name {name}\n"),
                 };
-                write!(
-                    text,
-                    "modprobe nfpsim{parameters}\n{rename}ip link set {name} up\n"
-                )
+                write!(text, "\n{rename}ip link set {name} up\n")
             }
             "veth" => write!(
                 text,

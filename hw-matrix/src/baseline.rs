@@ -6,36 +6,65 @@ use serde::Serialize;
 use crate::results::{CellResult, Results, Status};
 use crate::spec::Outcome;
 
+/// How much longer than before a cell has to take to be called slower: this factor,
+const SLOWER_FACTOR: u64 = 2;
+/// and by this many milliseconds, which a busy machine does not explain.
+const SLOWER_BY: u64 = 1000;
+
 /// What a change means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// It passed and does not any more.
     Broken,
+    /// It does not pass and nobody accepted that: it is not in the old run, was skipped there, or was known to be bad.
+    NewFailure,
     /// It passes still, with another outcome: `yes` became `no`, a mode came or went.
     Changed,
     /// It ran and is not in the new run, or is skipped there.
     Gone,
+    /// It passes at the second attempt only, and did not do so before.
+    Flaky,
+    /// It passed and does not any more, and the lab file says that this is known.
+    KnownBad,
+    /// It passes still, and takes more than twice as long, and more than a second longer.
+    Slower,
     /// It did not pass and does now.
     Fixed,
-    /// It is not in the old run, or was skipped there, and does not pass: a failure that nobody accepted.
-    NewFailure,
 }
 
 impl Kind {
-    /// Whether the new run is worse for it.
+    /// All of them, the worst first.
+    pub const ALL: [Kind; 8] = [
+        Kind::Broken,
+        Kind::NewFailure,
+        Kind::Changed,
+        Kind::Gone,
+        Kind::Flaky,
+        Kind::KnownBad,
+        Kind::Slower,
+        Kind::Fixed,
+    ];
+
+    /// Whether the new run is worse for it. What is flaky, known or slow is told and does not fail a run.
     pub fn is_regression(self) -> bool {
-        self != Kind::Fixed
+        matches!(
+            self,
+            Kind::Broken | Kind::NewFailure | Kind::Changed | Kind::Gone
+        )
     }
 
     /// The word used in tables.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Broken => "broken",
+            Kind::NewFailure => "new failure",
             Kind::Changed => "changed",
             Kind::Gone => "gone",
+            Kind::Flaky => "flaky",
+            Kind::KnownBad => "known bad",
+            Kind::Slower => "slower",
             Kind::Fixed => "fixed",
-            Kind::NewFailure => "new failure",
         }
     }
 }
@@ -62,6 +91,8 @@ pub struct Seen {
     pub status: Status,
     /// What came out.
     pub outcome: Option<Outcome>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
 }
 
 impl From<&CellResult> for Seen {
@@ -69,6 +100,7 @@ impl From<&CellResult> for Seen {
         Seen {
             status: result.status,
             outcome: result.outcome,
+            duration_ms: result.duration_ms,
         }
     }
 }
@@ -98,17 +130,34 @@ pub fn diff(base: &Results, new: &Results) -> Vec<Change> {
 fn kind(before: Option<Seen>, after: Option<Seen>) -> Option<Kind> {
     // A skipped cell is as good as absent: neither says anything about the NIC.
     let ran = |seen: Option<Seen>| seen.filter(|seen| seen.status != Status::Skip);
-    let passed = |seen: Seen| seen.status == Status::Pass;
-    match (ran(before), ran(after)) {
-        (None, None) => None,
-        (Some(_), None) => Some(Kind::Gone),
-        (None, Some(after)) => (!passed(after)).then_some(Kind::NewFailure),
-        (Some(before), Some(after)) => match (passed(before), passed(after)) {
-            (true, false) => Some(Kind::Broken),
-            (false, true) => Some(Kind::Fixed),
-            (true, true) => (before.outcome != after.outcome).then_some(Kind::Changed),
-            (false, false) => None,
-        },
+    let (before, after) = match (ran(before), ran(after)) {
+        (None, None) => return None,
+        (Some(_), None) => return Some(Kind::Gone),
+        (before, Some(after)) => (before, after),
+    };
+    let was = before.map(|seen| seen.status);
+    match (was, after.status) {
+        (Some(Status::Pass), Status::Pass) => same_status(before?, after),
+        (None | Some(Status::Flaky), Status::Pass)
+        | (Some(Status::Flaky), Status::Flaky)
+        | (None, Status::KnownBad) => None,
+        (Some(_), Status::Pass) => Some(Kind::Fixed),
+        (_, Status::Flaky) => Some(Kind::Flaky),
+        (Some(Status::Pass | Status::Flaky), Status::KnownBad) => Some(Kind::KnownBad),
+        (Some(Status::Pass | Status::Flaky), _) => Some(Kind::Broken),
+        (None, _) => Some(Kind::NewFailure),
+        (Some(Status::KnownBad), after) if after.is_bad() => Some(Kind::NewFailure),
+        (Some(_), _) => None,
+    }
+}
+
+fn same_status(before: Seen, after: Seen) -> Option<Kind> {
+    let slower = after.duration_ms > before.duration_ms.saturating_mul(SLOWER_FACTOR)
+        && after.duration_ms - before.duration_ms > SLOWER_BY;
+    if before.outcome == after.outcome {
+        slower.then_some(Kind::Slower)
+    } else {
+        Some(Kind::Changed)
     }
 }
 
@@ -118,23 +167,55 @@ mod tests {
 
     #[test]
     fn each_pair_of_ends_has_its_meaning() {
-        let seen = |status, outcome| Some(Seen { status, outcome });
+        let seen = |status, outcome| {
+            Some(Seen {
+                status,
+                outcome,
+                duration_ms: 700,
+            })
+        };
         let pass = seen(Status::Pass, Some(Outcome::Yes));
         let other = seen(Status::Pass, Some(Outcome::No));
         let skip = seen(Status::Skip, None);
         let cut = seen(Status::Interrupted, None);
         let fail = seen(Status::Fail, Some(Outcome::Refused));
-        assert_eq!(kind(pass, pass), None);
-        assert_eq!(kind(pass, other), Some(Kind::Changed));
-        assert_eq!(kind(pass, fail), Some(Kind::Broken));
-        assert_eq!(kind(pass, cut), Some(Kind::Broken));
-        assert_eq!(kind(pass, None), Some(Kind::Gone));
-        assert_eq!(kind(pass, skip), Some(Kind::Gone));
-        assert_eq!(kind(fail, pass), Some(Kind::Fixed));
-        assert_eq!(kind(fail, fail), None);
-        assert_eq!(kind(fail, cut), None);
-        assert_eq!(kind(None, pass), None);
-        assert_eq!(kind(skip, fail), Some(Kind::NewFailure));
-        assert_eq!(kind(None, None), None);
+        let flaky = seen(Status::Flaky, Some(Outcome::Yes));
+        let known = seen(Status::KnownBad, Some(Outcome::Refused));
+        let crash = seen(Status::Crash, None);
+        let slow = pass.map(|pass| Seen {
+            duration_ms: 1701,
+            ..pass
+        });
+        for (before, after, meaning) in [
+            (pass, pass, None),
+            (pass, other, Some(Kind::Changed)),
+            (pass, slow, Some(Kind::Slower)),
+            (slow, pass, None),
+            (pass, fail, Some(Kind::Broken)),
+            (pass, crash, Some(Kind::Broken)),
+            (pass, cut, Some(Kind::Broken)),
+            (pass, None, Some(Kind::Gone)),
+            (pass, skip, Some(Kind::Gone)),
+            (pass, flaky, Some(Kind::Flaky)),
+            (pass, known, Some(Kind::KnownBad)),
+            (fail, pass, Some(Kind::Fixed)),
+            (fail, fail, None),
+            (fail, cut, None),
+            (fail, flaky, Some(Kind::Flaky)),
+            (fail, known, None),
+            (flaky, flaky, None),
+            (flaky, pass, None),
+            (flaky, fail, Some(Kind::Broken)),
+            (known, known, None),
+            (known, pass, Some(Kind::Fixed)),
+            (known, fail, Some(Kind::NewFailure)),
+            (None, pass, None),
+            (None, known, None),
+            (None, flaky, Some(Kind::Flaky)),
+            (skip, fail, Some(Kind::NewFailure)),
+            (None, None, None),
+        ] {
+            assert_eq!(kind(before, after), meaning, "{before:?} -> {after:?}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use jiff::civil::Date;
+
 use crate::filter::{Filter, Key};
 use crate::spec::{Check, Host, Lab, Mode, Nic, Outcome, Program};
 
@@ -26,6 +28,8 @@ pub struct Cell<'lab> {
     pub expected: Option<(Outcome, Option<&'lab str>)>,
     /// Why it is not run, if it is excluded.
     pub excluded: Option<&'lab str>,
+    /// Why it does not pass, if that is known.
+    pub known_bad: Option<&'lab str>,
 }
 
 /// The id: `host/nic/program/mode/check`, `-` for no program. Stable across runs and across other changes of the
@@ -68,8 +72,8 @@ impl<'lab> Cell<'lab> {
 pub struct Matrix<'lab> {
     /// The cells, by host, NIC, check, program, mode.
     pub cells: Vec<Cell<'lab>>,
-    /// `[[exclude]]` and `[[expect]]` sections without effect, as (line, what).
-    pub idle: Vec<(usize, &'static str)>,
+    /// `[[exclude]]`, `[[known-bad]]` and `[[expect]]` sections without effect, as (line, what).
+    pub idle: Vec<(usize, String)>,
 }
 
 /// The lab has more cells than [`MAX_CELLS`].
@@ -79,8 +83,8 @@ pub struct Matrix<'lab> {
 )]
 pub struct TooMany(pub usize);
 
-/// Enumerates the cells of a lab.
-pub fn matrix(lab: &Lab) -> Result<Matrix<'_>, TooMany> {
+/// Enumerates the cells of a lab, as they are to be judged on the day `today`.
+pub fn matrix(lab: &Lab, today: Date) -> Result<Matrix<'_>, TooMany> {
     let nics: usize = lab.hosts.iter().map(|host| host.nics.len()).sum();
     let each: usize = lab
         .checks
@@ -91,6 +95,7 @@ pub fn matrix(lab: &Lab) -> Result<Matrix<'_>, TooMany> {
     if count > MAX_CELLS {
         return Err(TooMany(count));
     }
+    let mut known = vec![false; lab.known_bad.len()];
     let mut excludes = vec![false; lab.exclusions.len()];
     let mut expects = vec![false; lab.expectations.len()];
     let mut cells = Vec::with_capacity(count);
@@ -117,6 +122,7 @@ pub fn matrix(lab: &Lab) -> Result<Matrix<'_>, TooMany> {
                             check,
                             expected,
                             excluded: None,
+                            known_bad: None,
                         };
                         for (used, expectation) in expects.iter_mut().zip(&lab.expectations) {
                             if check.kind.outcomes().contains(&expectation.outcome)
@@ -133,29 +139,41 @@ pub fn matrix(lab: &Lab) -> Result<Matrix<'_>, TooMany> {
                                 *used = true;
                             }
                         }
+                        for (used, known) in known.iter_mut().zip(&lab.known_bad) {
+                            if today <= known.until && cell.is_in(&known.cells) {
+                                cell.known_bad.get_or_insert(&known.reason);
+                                *used = true;
+                            }
+                        }
                         cells.push(cell);
                     }
                 }
             }
         }
     }
-    let unused = |used: Vec<bool>, lines: Vec<usize>, what| {
-        used.into_iter()
-            .zip(lines)
-            .filter(|(used, _)| !used)
-            .map(move |(_, line)| (line, what))
-            .collect::<Vec<_>>()
-    };
-    let mut idle = unused(
-        excludes,
-        lab.exclusions.iter().map(|e| e.line).collect(),
-        "excludes no cell",
-    );
-    idle.extend(unused(
-        expects,
-        lab.expectations.iter().map(|e| e.line).collect(),
-        "fits no cell that can have this outcome",
-    ));
+    let mut idle: Vec<(usize, String)> = Vec::new();
+    for (used, exclusion) in excludes.iter().zip(&lab.exclusions) {
+        if !used {
+            idle.push((exclusion.line, "excludes no cell".to_owned()));
+        }
+    }
+    for (used, expectation) in expects.iter().zip(&lab.expectations) {
+        if !used {
+            let what = "fits no cell that can have this outcome".to_owned();
+            idle.push((expectation.line, what));
+        }
+    }
+    for (used, known) in known.iter().zip(&lab.known_bad) {
+        if today > known.until {
+            let what = format!(
+                "counts no more: it was known to be bad until {}",
+                known.until
+            );
+            idle.push((known.line, what));
+        } else if !used {
+            idle.push((known.line, "fits no cell".to_owned()));
+        }
+    }
     idle.sort_unstable();
     Ok(Matrix { cells, idle })
 }

@@ -239,7 +239,7 @@ impl Parser<'_> {
 }
 
 /// Whether the whole text matches: `*` any characters, `?` one. Linear in the product of the lengths at worst.
-fn glob_matches(glob: &str, text: &str) -> bool {
+pub(crate) fn glob_matches(glob: &str, text: &str) -> bool {
     let (glob, text) = (glob.as_bytes(), text.as_bytes());
     let (mut g, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! lab.toml --spec--> Lab --cell--> cells --runner--> results.jsonl --baseline--> what changed
-//!                                           |
-//!                                        executor (the only part that touches a host)
+//!                                           |                      --report----> KTAP, JUnit, a page
+//!                                  checks, on an executor's session (the only part that touches a host)
 //! ```
 //!
-//! `spec`, `filter`, `cell` and `baseline` are pure.
+//! `spec`, `filter`, `cell`, `baseline` and `report` are pure.
 
 pub mod baseline;
 pub mod cell;
+pub mod checks;
 pub mod commands;
 pub mod executor;
 pub mod filter;
 pub mod lab;
+pub mod progress;
 pub mod results;
 pub mod runner;
 pub mod spec;

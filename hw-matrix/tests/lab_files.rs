@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use hw_matrix::cell::{MAX_CELLS, matrix};
 use hw_matrix::spec::Lab;
+use jiff::civil::{Date, date};
+
+/// The day on which the lab files are read.
+const TODAY: Date = date(2026, 11, 27);
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -36,7 +40,7 @@ fn each_lab_file_gives_its_cells_or_its_mistakes() {
         let mut out = match Lab::parse(&text, name) {
             Err(errors) => errors.to_string(),
             Ok(lab) => {
-                let matrix = matrix(&lab).unwrap();
+                let matrix = matrix(&lab, TODAY).unwrap();
                 let mut lines: Vec<String> = matrix
                     .cells
                     .iter()
@@ -45,7 +49,13 @@ fn each_lab_file_gives_its_cells_or_its_mistakes() {
                         let excluded = cell
                             .excluded
                             .map_or(String::new(), |reason| format!(" excluded: {reason}"));
-                        format!("{cell} {expected} {:?}{excluded}", cell.check.timeout)
+                        let known = cell
+                            .known_bad
+                            .map_or(String::new(), |reason| format!(" known bad: {reason}"));
+                        format!(
+                            "{cell} {expected} {:?}{excluded}{known}",
+                            cell.check.timeout
+                        )
                     })
                     .collect();
                 lines.extend(
@@ -90,7 +100,7 @@ fn a_lab_of_too_many_cells_is_refused_before_they_are_made() {
         .concat();
     let text = format!("[check.attach]\n[host.h]\nexecutor = 'local'\n{nics}{programs}");
     let lab = Lab::parse(&text, "lab.toml").unwrap();
-    let error = matrix(&lab).unwrap_err();
+    let error = matrix(&lab, TODAY).unwrap_err();
     assert_eq!(error.0, 1000 * 334 * 3);
     assert!(error.to_string().contains(&MAX_CELLS.to_string()));
 }

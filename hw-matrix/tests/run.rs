@@ -1,11 +1,12 @@
 //! The program as a user runs it, with stand-ins for `xdp-probe` and `xdp-offload` that keep to their JSON contract.
 
+mod stand_ins;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use serde_json::Value;
+use stand_ins::{hw_matrix, tools};
 
 const LAB: &str = r#"
 [host.here]
@@ -35,52 +36,6 @@ cells = "nic=ghost & mode!=native"
 reason = "one is enough"
 "#;
 
-const PROBE: &str = r#"#!/bin/sh
-[ "$1 $2" = "list --json" ] || exit 2
-cat <<EOF
-{"schema":"xdp-probe/list/v1","interfaces":[{"ifname":"sim0","driver":"sim","bus_info":null,"modes":{
-"native":{"support":"NATIVE","reason":null,"remedy":null},"generic":{"support":"yes","reason":null,"remedy":null},
-"offload":{"support":"no","reason":"no ndo_bpf","remedy":null}}}]}
-EOF
-"#;
-
-/// Refuses `--hw`; notes attaches and detaches in the file `log` beside it.
-const OFFLOAD: &str = r#"#!/bin/sh
-here=$(dirname "$0")
-echo "$@" >> "$here/log"
-case "$*" in
-detach*) exit 0 ;;
-*--hw*) echo '{"mode":null,"prog_id":null,"attempts":[{"mode":"offload","kernel_message":"sim: no offload here","reason":"r","remedy":null}]}'; exit 3 ;;
-*--native*) echo '{"mode":"native","prog_id":7,"attempts":[]}' ;;
-*--generic*) echo 'error: cannot read pass.o' >&2; exit 2 ;;
-esac
-"#;
-
-fn tools(folder: &Path, native: &str) {
-    for (name, text) in [
-        ("xdp-probe", PROBE.replace("NATIVE", native)),
-        ("xdp-offload", OFFLOAD.to_owned()),
-    ] {
-        let path = folder.join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-}
-
-fn hw_matrix(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_hw-matrix"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
-
 fn assert_fits(schema: &str, value: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("schemas")
@@ -107,8 +62,8 @@ fn a_run_judges_each_cell_and_undoes_what_it_attached() {
         "PASS here/a/pass/offload/attach: refused: sim: no offload here",
         "ERROR here/ghost/pass/native/attach: no interface is NIC `ghost` (ifname none0)",
         "SKIP here/ghost/pass/generic/attach: excluded: one is enough",
-        "SKIP far/a/pass/native/attach: this version runs local hosts only, not ssh",
-        "one/results.jsonl: 4 pass, 3 error, 8 skip",
+        "ERROR far/a/pass/native/attach: host far cannot be used: this version runs local hosts only, not ssh",
+        "one/results.jsonl: 4 pass, 8 error, 3 skip",
     ] {
         assert!(
             out.lines().any(|l| l.ends_with(line)),

@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{End, Failure};
-use crate::baseline::{self, Change, Seen};
+use crate::baseline::{self, Change, Kind, Seen};
 use crate::results::{self, ReadError, Results};
 
 /// Show what changed between two results; exit code 5 on a regression
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hw-matrix diff monday/results.jsonl tuesday/results.jsonl\n\nRegressions: broken (passed before), changed (passes with another outcome), gone (not run any more),\nnew failure (not in BASE and does not pass)"
+    after_help = "Example:\n  hw-matrix diff monday/results.jsonl tuesday/results.jsonl\n\nRegressions: broken (passed before), new failure (not in BASE, or known there, and does not pass),\nchanged (passes with another outcome), gone (not run any more). Told only: flaky, known bad, slower, fixed"
 )]
 pub(super) struct Arguments {
     /// The earlier results.jsonl
@@ -79,14 +79,12 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
         writeln!(out)?;
     } else {
         for change in &changes {
-            write!(
-                out,
-                "{} {}: {} -> {}",
-                change.kind.name(),
-                change.cell,
-                seen(change.before),
-                seen(change.after)
-            )?;
+            let (before, after) = match change.kind {
+                Kind::Slower => (time(change.before), time(change.after)),
+                _ => (seen(change.before), seen(change.after)),
+            };
+            let kind = change.kind.name();
+            write!(out, "{kind} {}: {before} -> {after}", change.cell)?;
             match &change.reason {
                 Some(reason) => writeln!(out, ": {reason}")?,
                 None => writeln!(out)?,
@@ -97,12 +95,14 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
                 writeln!(out, "note: the {which} run did not come to its end")?;
             }
         }
-        writeln!(
-            out,
-            "{regressions} regressions, {} fixed, {} cells compared",
-            changes.len() - regressions,
-            new.cells.len()
-        )?;
+        write!(out, "{regressions} regressions, ")?;
+        for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_regression()) {
+            let count = changes.iter().filter(|change| change.kind == kind).count();
+            if count > 0 || kind == Kind::Fixed {
+                write!(out, "{count} {}, ", kind.name())?;
+            }
+        }
+        writeln!(out, "{} cells compared", new.cells.len())?;
     }
     Ok(if regressions > 0 {
         End::Regressions
@@ -111,16 +111,22 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
     })
 }
 
+fn time(seen: Option<Seen>) -> String {
+    format!("{} ms", seen.map_or(0, |seen| seen.duration_ms))
+}
+
 fn seen(seen: Option<Seen>) -> String {
     match seen {
         None => "absent".to_owned(),
         Some(Seen {
             status,
             outcome: Some(outcome),
+            ..
         }) => format!("{} ({})", status.name(), outcome.name()),
         Some(Seen {
             status,
             outcome: None,
+            ..
         }) => status.name().to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{End, Failure, read_lab, select};
 use crate::cell::Cell;
-use crate::executor::local::describe;
+use crate::checks::describe;
 use crate::spec::{CheckKind, Mode, Outcome};
 
 /// Show the cells of a lab file without running them
@@ -74,6 +74,8 @@ struct Row<'a> {
     expected_reason: Option<&'a str>,
     /// Why the cell is not run; null if it is.
     excluded: Option<&'a str>,
+    /// Why a failure of it does not count; null if it does.
+    known_bad: Option<&'a str>,
 }
 
 impl<'a> Row<'a> {
@@ -94,6 +96,7 @@ impl<'a> Row<'a> {
             expected: cell.expected.map(|(outcome, _)| outcome),
             expected_reason: cell.expected.and_then(|(_, reason)| reason),
             excluded: cell.excluded,
+            known_bad: cell.known_bad,
         }
     }
 }
@@ -121,10 +124,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         let (expected, reason) = cell
             .expected
             .map_or(("-", None), |(outcome, reason)| (outcome.name(), reason));
-        let note = match (cell.excluded, reason) {
-            (Some(why), _) => format!("excluded: {why}"),
-            (None, Some(why)) => why.to_owned(),
-            (None, None) => String::new(),
+        let note = match (cell.excluded, cell.known_bad, reason) {
+            (Some(why), _, _) => format!("excluded: {why}"),
+            (None, Some(why), _) => format!("known bad: {why}"),
+            (None, None, Some(why)) => why.to_owned(),
+            (None, None, None) => String::new(),
         };
         let fields = [
             &cell.host.name,

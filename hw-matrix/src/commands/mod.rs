@@ -149,18 +149,25 @@ fn completions(shell: clap_complete::Shell) -> Result<End, Failure> {
 }
 
 fn read_lab(path: &Path) -> Result<Lab, Failure> {
+    parse_lab(&read_text(path)?, path)
+}
+
+/// The text of a lab file.
+fn read_text(path: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the reader of the text can tell that it is too long.
     let limit = MAX_FILE as u64 + 1;
     File::open(path)
         .and_then(|file| file.take(limit).read_to_end(&mut bytes))
         .map_err(|e| Failure::file(path, &e))?;
-    let name = path.display().to_string();
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::usage(format!("{name}: not text: byte {at} is no UTF-8\n  help: a lab file is TOML, see `hw-matrix list --help`"))
-    })?;
-    Lab::parse(&text, &name).map_err(|error| Failure::usage(error.to_string()))
+        Failure::usage(format!("{}: not text: byte {at} is no UTF-8\n  help: a lab file is TOML, see `hw-matrix list --help`", path.display()))
+    })
+}
+
+fn parse_lab(text: &str, path: &Path) -> Result<Lab, Failure> {
+    Lab::parse(text, &path.display().to_string()).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// The cells a filter leaves; sections of the lab file without effect are told on stderr.
@@ -176,7 +183,7 @@ fn select<'lab>(
         }
     };
     let Matrix { mut cells, idle } =
-        matrix(lab).map_err(|error| Failure::usage(error.to_string()))?;
+        matrix(lab, today()).map_err(|error| Failure::usage(error.to_string()))?;
     for (line, what) in idle {
         let _ = writeln!(
             anstream::stderr(),
@@ -186,4 +193,11 @@ fn select<'lab>(
     }
     cells.retain(|cell| cell.is_in(&filter));
     Ok(cells)
+}
+
+/// The day by which known failures end, UTC.
+fn today() -> jiff::civil::Date {
+    jiff::tz::TimeZone::UTC
+        .to_datetime(jiff::Timestamp::now())
+        .date()
 }

@@ -1,22 +1,24 @@
 //! From the file's sections to a checked [`Lab`]: names resolve, selectors and expressions are well formed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
 
 use super::error::Source;
-use super::file::{CheckSection, ExecutorWord, HostSection, LabFile, LinkSection, NicSection};
+use super::file::{CheckSection, LabFile, ProgramSection, ReserveSection};
+use super::forms::{date, duration};
 use super::{
-    Check, CheckKind, Exclusion, Executor, Expectation, Host, Lab, LabError, LabErrors, MAX_FILE,
-    Mode, Nic, Program,
+    Check, CheckKind, Exclusion, Expectation, Host, KnownBad, Lab, LabError, LabErrors, MAX_FILE,
+    MapEntry, Mode, Program, Reserve,
 };
 use crate::filter::{Filter, printable};
 use crate::suggest;
 
 /// Time limit of a cell where the file names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a place is waited for where the file does not say it.
+const DEFAULT_WAIT: Duration = Duration::from_mins(10);
 /// Longest time limit.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 /// Longest name of a host, NIC, program or check: five of them make a cell id.
@@ -47,8 +49,8 @@ pub(super) fn lab(text: &str, path: &str) -> Result<Lab, LabErrors> {
     Err(LabErrors(errors))
 }
 
-struct Builder<'a> {
-    source: Source<'a>,
+pub(super) struct Builder<'a> {
+    pub(super) source: Source<'a>,
     errors: Vec<LabError>,
 }
 
@@ -80,21 +82,14 @@ impl Builder<'_> {
             .iter()
             .map(|(name, section)| self.host(name, section))
             .collect();
+        self.same_machine(&file.host, &hosts);
         self.links(&file.link, &mut hosts);
+        let reserve = file.reserve.as_ref().map(|section| self.reserve(section));
+        self.places(&file.host, reserve.is_some());
         let programs: Vec<Program> = file
             .program
             .into_iter()
-            .map(|(name, section)| {
-                self.name(&name, "program");
-                if section.object.get_ref().is_empty() {
-                    self.wrong(section.object.span(), "the object's path is empty", None);
-                }
-                Program {
-                    name: name.into_inner(),
-                    object: section.object.into_inner(),
-                    prog: section.prog,
-                }
-            })
+            .map(|(name, section)| self.program(name, section))
             .collect();
         let checks = file
             .check
@@ -115,6 +110,30 @@ impl Builder<'_> {
                 })
             })
             .collect();
+        let known_bad = file
+            .known_bad
+            .iter()
+            .filter_map(|section| {
+                if section.reason.get_ref().trim().is_empty() {
+                    self.wrong(
+                        section.reason.span(),
+                        "a known failure needs a reason",
+                        None,
+                    );
+                }
+                let until = date(section.until.get_ref());
+                if until.is_none() {
+                    let help = "year-month-day: \"2027-01-31\"";
+                    self.wrong(section.until.span(), "not a date", Some(help.into()));
+                }
+                Some(KnownBad {
+                    cells: self.filter(&section.cells)?,
+                    until: until?,
+                    reason: section.reason.get_ref().clone(),
+                    line: self.source.place(section.cells.span().start).0,
+                })
+            })
+            .collect();
         let expectations = file
             .expect
             .iter()
@@ -129,173 +148,51 @@ impl Builder<'_> {
             .collect();
         Lab {
             name,
+            baseline: file.lab.baseline.map(Spanned::into_inner),
+            reserve,
             hosts,
             programs,
             checks,
             exclusions,
+            known_bad,
             expectations,
         }
     }
 
-    fn host(&mut self, name: &Spanned<String>, section: &HostSection) -> Host {
-        self.name(name, "host");
-        let mut only_for =
-            |value: &Option<Spanned<String>>, key: &str, word: ExecutorWord, example: &str| {
-                match (value, section.executor == word) {
-                    (Some(value), false) => {
-                        let message = format!("`{key}` is for another executor");
-                        self.wrong(
-                            value.span(),
-                            message,
-                            Some(format!("remove it, or set executor = {example}")),
-                        );
-                    }
-                    (Some(value), true) if value.get_ref().is_empty() => {
-                        self.wrong(value.span(), format!("`{key}` is empty"), None);
-                    }
-                    (None, true) => {
-                        let message = format!("host `{}` needs `{key}`", printable(name.get_ref()));
-                        self.wrong(name.span(), message, None);
-                    }
-                    _ => {}
-                }
-                value
-                    .as_ref()
-                    .map(|value| value.get_ref().clone())
-                    .unwrap_or_default()
-            };
-        let address = only_for(&section.address, "address", ExecutorWord::Ssh, "\"ssh\"");
-        let kernel = only_for(&section.kernel, "kernel", ExecutorWord::Vm, "\"vm\"");
-        // The OpenSSH client would read a leading dash as an option.
-        if let Some(value) = &section.address
-            && (address.starts_with('-') || address.contains(char::is_whitespace))
-        {
-            self.wrong(
-                value.span(),
-                "not an address",
-                Some("[user@]host[:port]".into()),
-            );
+    fn program(&mut self, name: Spanned<String>, section: ProgramSection) -> Program {
+        self.name(&name, "program");
+        if section.object.get_ref().is_empty() {
+            self.wrong(section.object.span(), "the object's path is empty", None);
         }
-        let executor = match section.executor {
-            ExecutorWord::Local => Executor::Local,
-            ExecutorWord::Vm => Executor::Vm { kernel },
-            ExecutorWord::Ssh => Executor::Ssh { address },
-        };
-        if section.nic.is_empty() {
-            let message = format!("host `{0}` has no NIC", printable(name.get_ref()));
-            let help = format!(
-                "add [host.{}.nic.NAME] with ifname, pci, driver or mac",
-                printable(name.get_ref())
-            );
-            self.wrong(name.span(), message, Some(help));
-        }
-        let nics = section
-            .nic
-            .iter()
-            .map(|(name, section)| self.nic(name, section))
-            .collect();
-        Host {
-            name: name.get_ref().clone(),
-            executor,
-            nics,
-        }
-    }
-
-    fn nic(&mut self, name: &Spanned<String>, section: &NicSection) -> Nic {
-        self.name(name, "NIC");
-        let mut field = |value: &Option<Spanned<String>>,
-                         valid: fn(&str) -> bool,
-                         message: &str,
-                         help: &str| {
-            let value = value.as_ref()?;
-            if !valid(value.get_ref()) {
-                self.wrong(value.span(), message, Some(help.to_owned()));
-            }
-            Some(value.get_ref().clone())
-        };
-        // Linux: IFNAMSIZ is 16 with the final zero; no slash, no white space, not "." or "..".
-        let ifname = field(
-            &section.ifname,
-            is_ifname,
-            "not an interface name",
-            "1 to 15 characters without / or space",
-        );
-        let pci = field(
-            &section.pci,
-            is_pci_address,
-            "not a PCI address",
-            "domain:bus:device.function, 0000:01:00.0",
-        );
-        let mac = field(
-            &section.mac,
-            is_mac,
-            "not a MAC address",
-            "six pairs of hex digits, 52:54:00:12:34:56",
-        );
-        let driver = field(
-            &section.driver,
-            |word| !word.is_empty(),
-            "the driver's name is empty",
-            "as `ethtool -i` says",
-        );
-        if ifname.is_none() && pci.is_none() && mac.is_none() && driver.is_none() {
-            let message = format!(
-                "NIC `{}` does not say which interface it is",
-                printable(name.get_ref())
-            );
-            self.wrong(
-                name.span(),
-                message,
-                Some("give ifname, pci, driver or mac".into()),
-            );
-        }
-        Nic {
-            name: name.get_ref().clone(),
-            ifname,
-            pci: pci.map(|pci| pci.to_lowercase()),
-            driver,
-            mac: mac.map(|mac| mac.to_lowercase()),
-            peer: None,
-        }
-    }
-
-    fn links(&mut self, links: &[LinkSection], hosts: &mut [Host]) {
-        let ends: Vec<String> = hosts
-            .iter()
-            .flat_map(|host| {
-                host.nics
-                    .iter()
-                    .map(|nic| format!("{}/{}", host.name, nic.name))
+        let maps = section
+            .maps
+            .into_iter()
+            .flat_map(|(map, entries)| {
+                entries.into_iter().map(move |entry| MapEntry {
+                    map: map.clone(),
+                    key: entry.key.to_string(),
+                    value: entry.value.to_string(),
+                })
             })
             .collect();
-        let mut peers: BTreeMap<&str, &str> = BTreeMap::new();
-        for link in links {
-            let [one, other] = &link.between;
-            if one.get_ref() == other.get_ref() {
-                self.wrong(other.span(), "a link needs two different NICs", None);
-                continue;
-            }
-            for (end, peer) in [(one, other), (other, one)] {
-                if !ends.contains(end.get_ref()) {
-                    let message = format!("no NIC `{}`", printable(end.get_ref()));
-                    let help = suggest::nearest(end.get_ref(), ends.iter().map(String::as_str))
-                        .map_or_else(
-                            || "a NIC is named HOST/NIC".to_owned(),
-                            |near| format!("did you mean `{near}`?"),
-                        );
-                    self.wrong(end.span(), message, Some(help));
-                } else if peers.insert(end.get_ref(), peer.get_ref()).is_some() {
-                    let message = format!("`{}` has a link already", end.get_ref());
-                    self.wrong(end.span(), message, None);
-                }
-            }
+        Program {
+            name: name.into_inner(),
+            object: section.object.into_inner(),
+            prog: section.prog,
+            maps,
         }
-        for host in hosts {
-            for nic in &mut host.nics {
-                nic.peer = peers
-                    .get(format!("{}/{}", host.name, nic.name).as_str())
-                    .map(|&peer| peer.to_owned());
-            }
+    }
+
+    fn reserve(&mut self, section: &ReserveSection) -> Reserve {
+        let coordinator = section.coordinator.get_ref();
+        if coordinator.is_empty() || coordinator.starts_with('-') {
+            let help = Some("host:port, as labgrid-client -x takes it".into());
+            self.wrong(section.coordinator.span(), "not an address", help);
+        }
+        Reserve {
+            engine: section.engine,
+            coordinator: coordinator.clone(),
+            wait: self.timeout(section.wait.as_ref(), DEFAULT_WAIT),
         }
     }
 
@@ -456,7 +353,7 @@ impl Builder<'_> {
     }
 
     /// Names make up cell ids, file names and filter terms.
-    fn name(&mut self, name: &Spanned<String>, what: &str) {
+    pub(super) fn name(&mut self, name: &Spanned<String>, what: &str) {
         let word = name.get_ref();
         let valid = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if word.is_empty()
@@ -475,7 +372,7 @@ impl Builder<'_> {
         }
     }
 
-    fn wrong(
+    pub(super) fn wrong(
         &mut self,
         span: std::ops::Range<usize>,
         message: impl Into<String>,
@@ -483,47 +380,4 @@ impl Builder<'_> {
     ) {
         self.errors.push(self.source.error(span, message, help));
     }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    let milliseconds = match unit.trim() {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return None,
-    };
-    number.checked_mul(milliseconds).map(Duration::from_millis)
-}
-
-fn is_ifname(word: &str) -> bool {
-    (1..=15).contains(&word.len())
-        && word != "."
-        && word != ".."
-        && !word.starts_with('-')
-        && !word.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
-}
-
-fn is_pci_address(word: &str) -> bool {
-    let hex =
-        |part: &str, digits| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let Some((bus, function)) = word.rsplit_once('.') else {
-        return false;
-    };
-    let parts: Vec<&str> = bus.split(':').collect();
-    matches!(parts[..], [domain, bus, device] if hex(domain, 4) && hex(bus, 2) && hex(device, 2))
-        && matches!(function.as_bytes(), [b'0'..=b'7'])
-}
-
-fn is_mac(word: &str) -> bool {
-    let pairs: Vec<&str> = word.split(':').collect();
-    pairs.len() == 6
-        && pairs
-            .iter()
-            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
 }

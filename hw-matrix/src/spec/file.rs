@@ -14,6 +14,8 @@ pub struct LabFile {
     /// What holds for the whole lab.
     #[serde(default)]
     pub(super) lab: LabSection,
+    /// Reserves the places of hosts before they are used.
+    pub(super) reserve: Option<ReserveSection>,
     /// Hosts by name.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, HostSection>")]
@@ -32,6 +34,9 @@ pub struct LabFile {
     /// Cells that are not run.
     #[serde(default)]
     pub(super) exclude: Vec<ExcludeSection>,
+    /// Cells that fail and are known to: until a day their failures do not count.
+    #[serde(default, rename = "known-bad")]
+    pub(super) known_bad: Vec<KnownBadSection>,
     /// Cells whose outcome is known. The last one that fits a cell counts.
     #[serde(default)]
     pub(super) expect: Vec<ExpectSection>,
@@ -46,6 +51,24 @@ pub(super) struct LabSection {
     /// Time limit of a cell where its check has none: a number with ms, s, m or h. 60s if absent.
     #[schemars(with = "Option<String>")]
     pub(super) timeout: Option<Spanned<String>>,
+    /// The accepted results that each run is compared with, relative to the lab file's folder. `hw-matrix accept` writes
+    /// it; before it exists, nothing is compared.
+    #[schemars(with = "Option<String>")]
+    pub(super) baseline: Option<Spanned<String>>,
+}
+
+/// A system that gives out places.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReserveSection {
+    /// Which.
+    pub(super) engine: super::Engine,
+    /// Its coordinator, `host:port`.
+    #[schemars(with = "String")]
+    pub(super) coordinator: Spanned<String>,
+    /// How long a place is waited for: a number with ms, s, m or h. 10m if absent.
+    #[schemars(with = "Option<String>")]
+    pub(super) wait: Option<Spanned<String>>,
 }
 
 /// A machine.
@@ -54,12 +77,42 @@ pub(super) struct LabSection {
 pub(super) struct HostSection {
     /// How commands get there.
     pub(super) executor: ExecutorWord,
+    /// The kernel release that has to run there, a glob such as `6.12.*`. On another one no cell runs.
+    pub(super) release: Option<String>,
+    /// The place that `[reserve]` reserves.
+    #[schemars(with = "Option<String>")]
+    pub(super) place: Option<Spanned<String>>,
+    /// With `local`: a network namespace, as `ip netns` names it.
+    #[schemars(with = "Option<String>")]
+    pub(super) netns: Option<Spanned<String>>,
     /// With `ssh`: `[user@]host[:port]`.
     #[schemars(with = "Option<String>")]
     pub(super) address: Option<Spanned<String>>,
-    /// With `vm`: which kernel it boots.
+    /// With `ssh`: the user there, instead of in the address.
+    #[schemars(with = "Option<String>")]
+    pub(super) user: Option<Spanned<String>>,
+    /// With `ssh`: the TCP port, instead of in the address.
+    #[schemars(with = "Option<u16>")]
+    pub(super) port: Option<Spanned<u16>>,
+    /// With `ssh`: file of the private key, relative to the lab file's folder.
+    #[schemars(with = "Option<String>")]
+    pub(super) key: Option<Spanned<String>>,
+    /// With `ssh`: file of the keys the machine may have, relative to the lab file's folder.
+    #[schemars(with = "Option<String>")]
+    pub(super) known_hosts: Option<Spanned<String>>,
+    /// With `vm`: which kernel it boots, a release such as `6.12` or a path.
     #[schemars(with = "Option<String>")]
     pub(super) kernel: Option<Spanned<String>>,
+    /// With `vm`: its memory in MiB, 512 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub(super) memory: Option<Spanned<u32>>,
+    /// With `vm`: how many processors it has, 2 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub(super) cpus: Option<Spanned<u32>>,
+    /// With `vm`: emulated NICs, `["igb", "virtio-net,queues=4"]`. Each is named after its model, the second of a model
+    /// `MODEL-2`; a section `nic.NAME` with `device` gives another name.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) nics: Option<Vec<Spanned<String>>>,
     /// NICs by name.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, NicSection>")]
@@ -78,6 +131,16 @@ pub(super) enum ExecutorWord {
     Ssh,
 }
 
+impl ExecutorWord {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            ExecutorWord::Local => "local",
+            ExecutorWord::Vm => "vm",
+            ExecutorWord::Ssh => "ssh",
+        }
+    }
+}
+
 /// A network interface: all that is given must fit, and exactly one interface of the host may fit it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +157,9 @@ pub(super) struct NicSection {
     /// MAC address, for example 52:54:00:12:34:56.
     #[schemars(with = "Option<String>")]
     pub(super) mac: Option<Spanned<String>>,
+    /// On a `vm`: what is emulated, a model and its options, for example virtio-net,queues=4.
+    #[schemars(with = "Option<String>")]
+    pub(super) device: Option<Spanned<String>>,
 }
 
 /// A cable.
@@ -114,6 +180,20 @@ pub(super) struct ProgramSection {
     pub(super) object: Spanned<String>,
     /// Which program of the object; needed where it has several.
     pub(super) prog: Option<String>,
+    /// What its maps are filled with after the attach: `maps.NAME = [{ key = .., value = .. }]`, by BTF as
+    /// `xdp-offload map set` takes it.
+    #[serde(default)]
+    pub(super) maps: BTreeMap<String, Vec<MapEntrySection>>,
+}
+
+/// An entry of a map.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MapEntrySection {
+    /// Its key.
+    pub(super) key: serde_json::Value,
+    /// Its value.
+    pub(super) value: serde_json::Value,
 }
 
 /// A question, and where it is asked.
@@ -142,6 +222,21 @@ pub(super) struct ExcludeSection {
     #[schemars(with = "String")]
     pub(super) cells: Spanned<String>,
     /// Why; shown in every report.
+    #[schemars(with = "String")]
+    pub(super) reason: Spanned<String>,
+}
+
+/// Cells that fail and are known to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KnownBadSection {
+    /// Which: a filter expression.
+    #[schemars(with = "String")]
+    pub(super) cells: Spanned<String>,
+    /// The last day on which their failures do not count, in quotes: "2027-01-31".
+    #[schemars(with = "String")]
+    pub(super) until: Spanned<String>,
+    /// Why they fail; shown in every report.
     #[schemars(with = "String")]
     pub(super) reason: Spanned<String>,
 }

@@ -1,14 +1,17 @@
 //! The lab: hosts, their NICs, programs and checks, as a lab file describes them.
 //!
-//! `file` is the TOML text as serde sees it, `build` turns it into the checked [`Lab`], `error` says what is
-//! wrong with it, at a line and column.
+//! `file` is the TOML text as serde sees it; `build`, with `hosts` and `forms`, turns it into the checked [`Lab`];
+//! `error` says what is wrong with it, at a line and column.
 
 mod build;
 mod error;
 mod file;
+mod forms;
+mod hosts;
 
 use std::time::Duration;
 
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,10 @@ pub const MAX_FILE: usize = 1 << 20;
 pub struct Lab {
     /// The lab's name, for reports.
     pub name: String,
+    /// The accepted results that a run is compared with, relative to the lab file's folder.
+    pub baseline: Option<String>,
+    /// Where places are reserved, if they have to be.
+    pub reserve: Option<Reserve>,
     /// Hosts by name.
     pub hosts: Vec<Host>,
     /// Programs by name.
@@ -33,6 +40,8 @@ pub struct Lab {
     pub checks: Vec<Check>,
     /// What is not run, in the order of the file.
     pub exclusions: Vec<Exclusion>,
+    /// What does not pass and is known not to, in the order of the file.
+    pub known_bad: Vec<KnownBad>,
     /// What is expected to happen, in the order of the file: the last one that fits a cell counts.
     pub expectations: Vec<Expectation>,
 }
@@ -44,6 +53,10 @@ pub struct Host {
     pub name: String,
     /// How commands get there.
     pub executor: Executor,
+    /// The kernel release that has to run there, a glob; any if none.
+    pub release: Option<String>,
+    /// The place to reserve before it is used.
+    pub place: Option<String>,
     /// NICs by name.
     pub nics: Vec<Nic>,
 }
@@ -52,26 +65,64 @@ pub struct Host {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Executor {
     /// This machine.
-    Local,
-    /// A virtual machine with this kernel (a release such as `6.12` or a path).
+    Local {
+        /// A network namespace of it, as `ip netns` names it.
+        netns: Option<String>,
+    },
+    /// A virtual machine, which has the NICs with a [`Nic::device`].
     Vm {
-        /// Which kernel it boots.
+        /// Which kernel it boots: a release such as `6.12`, or a path.
         kernel: String,
+        /// Its memory in MiB.
+        memory: u32,
+        /// How many processors it has.
+        cpus: u32,
     },
     /// Another machine, reached by OpenSSH.
-    Ssh {
-        /// `[user@]host[:port]`.
-        address: String,
-    },
+    Ssh(Ssh),
+}
+
+/// How OpenSSH reaches a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// Its name or address.
+    pub address: String,
+    /// The user there; OpenSSH's default if none.
+    pub user: Option<String>,
+    /// The TCP port; OpenSSH's default if none.
+    pub port: Option<u16>,
+    /// File of the private key, relative to the lab file's folder.
+    pub key: Option<String>,
+    /// File of the keys that the machine may have, relative to the lab file's folder.
+    pub known_hosts: Option<String>,
+}
+
+/// Where places are reserved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserve {
+    /// With what.
+    pub engine: Engine,
+    /// The coordinator's `host:port`.
+    pub coordinator: String,
+    /// How long a place is waited for.
+    pub wait: Duration,
+}
+
+/// A system that gives out places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// labgrid, by its client program.
+    Labgrid,
 }
 
 impl Executor {
     /// The word the lab file uses.
     pub fn name(&self) -> &'static str {
         match self {
-            Executor::Local => "local",
+            Executor::Local { .. } => "local",
             Executor::Vm { .. } => "vm",
-            Executor::Ssh { .. } => "ssh",
+            Executor::Ssh(_) => "ssh",
         }
     }
 }
@@ -87,8 +138,10 @@ pub struct Nic {
     pub pci: Option<String>,
     /// Driver name as ethtool tells it.
     pub driver: Option<String>,
-    /// MAC address, lower case with colons.
+    /// MAC address, lower case with colons. A NIC with a device gets one from its place in the file, unless it has one.
     pub mac: Option<String>,
+    /// Of a virtual machine: what is emulated, `igb` or `virtio-net,queues=4`.
+    pub device: Option<String>,
     /// The NIC at the other end of the cable, `host/nic`.
     pub peer: Option<String>,
 }
@@ -102,6 +155,19 @@ pub struct Program {
     pub object: String,
     /// Which program of the object; needed where it has several.
     pub prog: Option<String>,
+    /// What its maps are filled with after the attach, in the order of the file.
+    pub maps: Vec<MapEntry>,
+}
+
+/// An entry of a map, key and value as `xdp-offload map set` takes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapEntry {
+    /// The map's name.
+    pub map: String,
+    /// JSON.
+    pub key: String,
+    /// JSON.
+    pub value: String,
 }
 
 /// A kind of question, and where it is asked.
@@ -226,6 +292,19 @@ pub struct Exclusion {
     /// Which cells.
     pub cells: Filter,
     /// Why not.
+    pub reason: String,
+    /// Line of the lab file, for messages.
+    pub line: usize,
+}
+
+/// Cells that do not pass, and that is known.
+#[derive(Debug, Clone)]
+pub struct KnownBad {
+    /// Which cells.
+    pub cells: Filter,
+    /// The last day on which a failure of them does not count.
+    pub until: Date,
+    /// Why they fail.
     pub reason: String,
     /// Line of the lab file, for messages.
     pub line: usize,

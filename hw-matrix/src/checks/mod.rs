@@ -1,0 +1,168 @@
+//! What is asked of a NIC: each check runs commands on a host's session and judges what they said in pure functions.
+//! One file a kind of check.
+
+mod attach;
+mod nic;
+mod probe;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::cell::Cell;
+use crate::executor::{Command, Output, Session, SessionError};
+use crate::spec::{CheckKind, Outcome};
+
+pub use nic::describe;
+
+/// Most of a cell's log that is kept, in bytes.
+pub const MAX_LOG: usize = 64 << 10;
+/// Most of one command's words that go into the log, in bytes.
+const MAX_WORDS: usize = 8 << 10;
+
+/// What an attempt at a cell gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// What came out; none if it could not be found out, and then `reason` says why.
+    pub outcome: Option<Outcome>,
+    /// The interface it ran on.
+    pub ifname: Option<String>,
+    /// Its driver.
+    pub driver: Option<String>,
+    /// Its firmware's version, where it has one.
+    pub firmware: Option<String>,
+    /// The tool's reason, in the kernel's words where it has some; or what went wrong.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl Report {
+    /// No outcome, because of this.
+    pub fn failed(reason: impl Into<String>) -> Report {
+        Report {
+            reason: Some(reason.into()),
+            ..Report::default()
+        }
+    }
+}
+
+/// One attempt at a cell: a session, the time that is left, and a log of what was said.
+pub struct Attempt<'a> {
+    session: &'a mut dyn Session,
+    deadline: Instant,
+    log: String,
+}
+
+/// Why a check has no report.
+enum Stop {
+    /// A command went wrong; the host is well.
+    Failed(String),
+    /// The host is lost.
+    Lost(SessionError),
+}
+
+impl From<SessionError> for Stop {
+    fn from(error: SessionError) -> Stop {
+        match error {
+            SessionError::Command(reason) => Stop::Failed(reason),
+            SessionError::Lost { .. } => Stop::Lost(error),
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// An attempt that may take this long.
+    pub fn new(session: &'a mut dyn Session, limit: Duration) -> Attempt<'a> {
+        Attempt {
+            session,
+            deadline: Instant::now() + limit,
+            log: String::new(),
+        }
+    }
+
+    /// Runs the cell's check. What fails is in the report.
+    ///
+    /// # Errors
+    /// [`SessionError::Lost`] alone: the host died, and nothing is known of the NIC.
+    pub fn run(&mut self, cell: &Cell<'_>, objects: &Path) -> Result<Report, SessionError> {
+        match self.ask(cell, objects) {
+            Ok(report) => Ok(report),
+            Err(Stop::Failed(reason)) => Ok(Report::failed(reason)),
+            Err(Stop::Lost(error)) => Err(error),
+        }
+    }
+
+    /// What was run and what it said.
+    pub fn into_log(self) -> String {
+        self.log
+    }
+
+    fn ask(&mut self, cell: &Cell<'_>, objects: &Path) -> Result<Report, Stop> {
+        let interface = nic::find(self, cell.nic)?;
+        let report = match cell.check.kind {
+            CheckKind::Probe => probe::run(self, &interface, cell.mode),
+            CheckKind::Attach => attach::run(self, &interface, cell, objects),
+        };
+        let report = match report {
+            Err(Stop::Failed(reason)) => Report::failed(reason),
+            other => other?,
+        };
+        Ok(Report {
+            ifname: Some(interface.ifname),
+            driver: interface.driver,
+            firmware: interface.firmware,
+            ..report
+        })
+    }
+
+    /// Runs a command in the time that is left.
+    fn command(&mut self, program: &str, arguments: &[&str]) -> Result<Output, Stop> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.command_within(left, program, arguments)
+    }
+
+    /// Runs a command in a time of its own: what undoes something must run after the cell's time is up, too.
+    fn command_within(
+        &mut self,
+        limit: Duration,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<Output, Stop> {
+        let command = Command::new(program, arguments.iter().copied(), limit);
+        let begun = Instant::now();
+        let ended = self.session.run(&command);
+        self.note(&command, begun.elapsed(), &ended);
+        Ok(ended?)
+    }
+
+    fn put(&mut self, file: &Path) -> Result<String, Stop> {
+        Ok(self.session.put(file)?)
+    }
+
+    fn note(&mut self, command: &Command, took: Duration, ended: &Result<Output, SessionError>) {
+        if self.log.len() > MAX_LOG {
+            return;
+        }
+        let log = &mut self.log;
+        let _ = writeln!(log, "$ {}", command.line());
+        match ended {
+            Ok(output) => {
+                for words in [&output.stdout, &output.stderr] {
+                    let end = words.len().min(MAX_WORDS);
+                    log.push_str(String::from_utf8_lossy(&words[..end]).trim_end());
+                    if end < words.len() {
+                        let _ = write!(log, "\n({} more bytes)", words.len() - end);
+                    }
+                    if !words.is_empty() {
+                        log.push('\n');
+                    }
+                }
+                let _ = writeln!(log, "({}, {} ms)", output.ended, took.as_millis());
+            }
+            Err(error) => {
+                let _ = writeln!(log, "({error}, {} ms)", took.as_millis());
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Which interface of a host a NIC of the lab file is.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Attempt, Stop};
+use crate::spec::{Mode, Nic};
+
+/// The interface that the lab file's NIC is.
+pub(super) fn find(attempt: &mut Attempt<'_>, nic: &Nic) -> Result<Interface, Stop> {
+    let list = list(attempt, None)?;
+    let mut macs = BTreeMap::new();
+    if nic.mac.is_some() {
+        // The list of the prober has no MAC addresses.
+        let files: Vec<String> = list
+            .iter()
+            .map(|interface| format!("/sys/class/net/{}/address", interface.ifname))
+            .collect();
+        let arguments: Vec<&str> = ["-s", "-H", ""]
+            .into_iter()
+            .chain(files.iter().map(String::as_str))
+            .collect();
+        let output = attempt.command("grep", &arguments)?;
+        macs = macs_of(&String::from_utf8_lossy(&output.stdout));
+    }
+    select(nic, list, &macs).map_err(Stop::Failed)
+}
+
+/// From lines such as `/sys/class/net/eth0/address:52:54:00:12:34:56`.
+fn macs_of(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| {
+            let (ifname, mac) = line
+                .strip_prefix("/sys/class/net/")?
+                .split_once("/address:")?;
+            Some((ifname.to_owned(), mac.trim().to_lowercase()))
+        })
+        .collect()
+}
+
+/// What `xdp-probe list` says of all interfaces, or of one.
+pub(super) fn list(attempt: &mut Attempt<'_>, only: Option<&str>) -> Result<Vec<Interface>, Stop> {
+    let arguments: Vec<&str> = ["list", "--json"].into_iter().chain(only).collect();
+    let output = attempt.command("xdp-probe", &arguments)?;
+    if !output.is_success() {
+        return Err(Stop::Failed(output.complaint()));
+    }
+    let list: List = output.json().map_err(Stop::Failed)?;
+    Ok(list.interfaces)
+}
+
+/// The one interface that fits everything the lab file says of the NIC.
+fn select(
+    nic: &Nic,
+    list: Vec<Interface>,
+    macs: &BTreeMap<String, String>,
+) -> Result<Interface, String> {
+    let fits = |interface: &Interface| {
+        nic.ifname
+            .as_ref()
+            .is_none_or(|ifname| *ifname == interface.ifname)
+            && nic
+                .driver
+                .as_ref()
+                .is_none_or(|driver| Some(driver) == interface.driver.as_ref())
+            && nic.pci.as_ref().is_none_or(|pci| {
+                interface
+                    .bus_info
+                    .as_ref()
+                    .is_some_and(|bus| bus.eq_ignore_ascii_case(pci))
+            })
+            && nic
+                .mac
+                .as_ref()
+                .is_none_or(|mac| macs.get(&interface.ifname) == Some(mac))
+    };
+    let mut fitting: Vec<Interface> = list.into_iter().filter(fits).collect();
+    match fitting.len() {
+        1 => Ok(fitting.remove(0)),
+        0 => Err(format!(
+            "no interface is NIC `{}` ({})",
+            nic.name,
+            describe(nic)
+        )),
+        several => {
+            let names: Vec<&str> = fitting
+                .iter()
+                .take(4)
+                .map(|interface| interface.ifname.as_str())
+                .collect();
+            Err(format!(
+                "{several} interfaces fit NIC `{}` ({}): {}",
+                nic.name,
+                describe(nic),
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+/// What the lab file says of a NIC, for messages and lists.
+pub fn describe(nic: &Nic) -> String {
+    let said = [
+        ("ifname", &nic.ifname),
+        ("pci", &nic.pci),
+        ("driver", &nic.driver),
+        ("mac", &nic.mac),
+        ("device", &nic.device),
+    ];
+    let said: Vec<String> = said
+        .iter()
+        .filter_map(|(key, value)| Some(format!("{key} {}", value.as_ref()?)))
+        .collect();
+    said.join(", ")
+}
+
+#[derive(Debug, Deserialize)]
+struct List {
+    interfaces: Vec<Interface>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Interface {
+    pub(super) ifname: String,
+    pub(super) driver: Option<String>,
+    bus_info: Option<String>,
+    #[serde(default)]
+    pub(super) firmware: Option<String>,
+    pub(super) modes: Modes,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Modes {
+    native: Support,
+    generic: Support,
+    offload: Support,
+}
+
+impl Modes {
+    pub(super) fn of(self, mode: Mode) -> Support {
+        match mode {
+            Mode::Native => self.native,
+            Mode::Generic => self.generic,
+            Mode::Offload => self.offload,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Support {
+    #[serde(rename = "support")]
+    pub(super) word: SupportWord,
+    pub(super) reason: Option<String>,
+    pub(super) remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SupportWord {
+    Yes,
+    No,
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(ifname: &str, driver: &str, bus: &str) -> Interface {
+        let support = Support {
+            word: SupportWord::Unknown,
+            reason: None,
+            remedy: None,
+        };
+        Interface {
+            ifname: ifname.into(),
+            driver: Some(driver.into()),
+            bus_info: Some(bus.into()),
+            firmware: None,
+            modes: Modes {
+                native: support.clone(),
+                generic: support.clone(),
+                offload: support,
+            },
+        }
+    }
+
+    #[test]
+    fn a_nic_is_the_one_interface_that_fits() {
+        let list = || {
+            vec![
+                interface("eth0", "igb", "0000:01:00.0"),
+                interface("eth1", "igb", "0000:01:00.1"),
+            ]
+        };
+        let macs = macs_of("/sys/class/net/eth1/address:52:54:00:00:00:01\n");
+        let pick = |nic: Nic| select(&nic, list(), &macs).map(|interface| interface.ifname);
+        let nic = || Nic {
+            name: "a".into(),
+            ..Nic::default()
+        };
+        assert_eq!(
+            pick(Nic {
+                pci: Some("0000:01:00.1".into()),
+                ..nic()
+            })
+            .as_deref(),
+            Ok("eth1")
+        );
+        assert_eq!(
+            pick(Nic {
+                mac: Some("52:54:00:00:00:01".into()),
+                ..nic()
+            })
+            .as_deref(),
+            Ok("eth1")
+        );
+        assert_eq!(
+            pick(Nic {
+                ifname: Some("eth0".into()),
+                driver: Some("igb".into()),
+                ..nic()
+            })
+            .as_deref(),
+            Ok("eth0")
+        );
+        assert_eq!(
+            pick(Nic {
+                driver: Some("igb".into()),
+                ..nic()
+            })
+            .unwrap_err(),
+            "2 interfaces fit NIC `a` (driver igb): eth0, eth1"
+        );
+        assert_eq!(
+            pick(Nic {
+                ifname: Some("eth0".into()),
+                driver: Some("ice".into()),
+                ..nic()
+            })
+            .unwrap_err(),
+            "no interface is NIC `a` (ifname eth0, driver ice)"
+        );
+    }
+}

@@ -14,6 +14,7 @@ use super::{End, Failure, parse_lab, read_text, select};
 use crate::cell::Cell;
 use crate::executor::Executors;
 use crate::executor::local::Local;
+use crate::executor::vm::Vm;
 use crate::progress::{self, Progress};
 use crate::results::{Header, Journal, Line, Results, SCHEMA, Status};
 use crate::runner::{self, Plan, Summary};
@@ -207,6 +208,7 @@ impl Job<'_> {
         let mut progress = progress(done, cells.len());
         let executors = Executors {
             local: Local::new(self.tools.folder()),
+            vm: Vm::new(self.tools.folder()),
         };
         let plan = Plan {
             cells,

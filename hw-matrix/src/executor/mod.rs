@@ -5,6 +5,7 @@
 pub mod local;
 mod process;
 pub mod simulated;
+pub mod vm;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -31,6 +32,8 @@ pub trait Executor: Sync {
 pub struct Executors {
     /// For `local` hosts.
     pub local: local::Local,
+    /// For `vm` hosts.
+    pub vm: vm::Vm,
 }
 
 impl Executor for Executors {
@@ -42,10 +45,10 @@ impl Executor for Executors {
         }
         match &host.executor {
             spec::Executor::Local { .. } => self.local.open(host),
-            other => Err(SessionError::lost(format!(
-                "this version runs local hosts only, not {}",
-                other.name()
-            ))),
+            spec::Executor::Vm { .. } => self.vm.open(host),
+            spec::Executor::Ssh(_) => Err(SessionError::lost(
+                "this version does not run hosts over ssh",
+            )),
         }
     }
 }

@@ -80,7 +80,20 @@ impl Machine {
     /// # Errors
     /// `TimeLimit` after `limit`, and the machine is still there; `Died` and `Hung`, and it is of no more use.
     pub fn run(&self, command: &str, limit: Duration) -> Result<Output, LabError> {
-        let mut job = self.exchange.start(command, b"")?;
+        self.run_with_input(command, b"", limit)
+    }
+
+    /// As [`Machine::run`], with what the command reads from its standard input.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    pub fn run_with_input(
+        &self,
+        command: &str,
+        input: &[u8],
+        limit: Duration,
+    ) -> Result<Output, LabError> {
+        let mut job = self.exchange.start(command, input)?;
         let code = job.wait(limit, |_| ())?;
         job.output(code)
     }

@@ -80,14 +80,6 @@ pub(super) fn ssh_address(text: &str) -> Option<(Option<&str>, &str, Option<u16>
     valid.then_some((user, host, port))
 }
 
-/// A model and its options, as `igb` or `virtio-net,queues=4`.
-pub(super) fn is_device(word: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-=,".contains(c);
-    word.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && word.len() <= 128
-        && word.chars().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

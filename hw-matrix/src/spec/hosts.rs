@@ -7,15 +7,16 @@ use toml::Spanned;
 
 use super::build::Builder;
 use super::file::{ExecutorWord, HostSection, LinkSection, NicSection};
-use super::forms::{is_device, is_ifname, is_mac, is_pci_address, ssh_address};
+use super::forms::{is_ifname, is_mac, is_pci_address, ssh_address};
 use super::{Executor, Host, Nic, Ssh};
 use crate::filter::printable;
+use crate::lab;
 use crate::suggest;
 
 /// Memory of a virtual machine in MiB where the file says nothing: a Debian kernel uses 40 of them.
-const DEFAULT_MEMORY: u32 = 512;
-/// Processors of a virtual machine where the file says nothing.
-const DEFAULT_CPUS: u32 = 2;
+const DEFAULT_MEMORY: u32 = 768;
+/// Processors of a virtual machine where the file says nothing. More of them boot more slowly where they are emulated.
+const DEFAULT_CPUS: u32 = 1;
 
 fn text(value: Option<&Spanned<String>>) -> Option<String> {
     value.map(|value| value.get_ref().clone())
@@ -54,16 +55,6 @@ impl Builder<'_> {
                 format!("host `{name_of}` has no NIC"),
                 Some(help),
             );
-        }
-        // Locally administered; what a virtual machine's NIC is found by.
-        for (index, nic) in nics.iter_mut().enumerate() {
-            if nic.device.is_some() && nic.mac.is_none() {
-                nic.mac = Some(format!(
-                    "52:54:00:6d:{:02x}:{:02x}",
-                    index >> 8,
-                    index & 0xff
-                ));
-            }
         }
         Host {
             name: name.get_ref().clone(),
@@ -188,25 +179,32 @@ impl Builder<'_> {
     fn devices(&mut self, section: &HostSection, nics: &mut Vec<Nic>) {
         let mut names: BTreeSet<String> = nics.iter().map(|nic| nic.name.clone()).collect();
         for device in section.nics.iter().flatten() {
-            let word = device.get_ref();
-            if !is_device(word) {
-                let help = Some("a model and its options: virtio-net,queues=4".into());
-                self.wrong(device.span(), "not a device", help);
+            let Some(made) = self.device(device) else {
                 continue;
-            }
-            let model = word.split(',').next().unwrap_or(word);
-            let mut name = model.to_owned();
+            };
+            let mut name = made.name.clone();
             let mut number = 2;
             while !names.insert(name.clone()) {
-                name = format!("{model}-{number}");
+                name = format!("{}-{number}", made.model.name);
                 number += 1;
             }
             nics.push(Nic {
+                ifname: Some(name.clone()),
                 name,
-                device: Some(word.clone()),
+                device: Some(device.get_ref().clone()),
                 ..Nic::default()
             });
         }
+    }
+
+    /// A NIC of a virtual machine, as `igb` or `virtio-net,queues=4`.
+    fn device(&mut self, text: &Spanned<String>) -> Option<lab::Nic> {
+        let made = lab::Nic::parse(text.get_ref());
+        if let Err(error) = &made {
+            let help = Some("a model and its options: virtio-net,queues=4".into());
+            self.wrong(text.span(), error.to_string(), help);
+        }
+        made.ok()
     }
 
     fn nic(&mut self, name: &Spanned<String>, section: &NicSection, executor: ExecutorWord) -> Nic {
@@ -246,12 +244,10 @@ impl Builder<'_> {
             "the driver's name is empty",
             "as `ethtool -i` says",
         );
-        let device = field(
-            &section.device,
-            is_device,
-            "not a device",
-            "a model and its options: virtio-net,queues=4",
-        );
+        let device = section.device.as_ref().and_then(|text| {
+            self.device(text)?;
+            Some(text.get_ref().clone())
+        });
         if let Some(value) = &section.device
             && executor != ExecutorWord::Vm
         {
@@ -259,7 +255,7 @@ impl Builder<'_> {
             self.wrong(value.span(), "`device` is for another executor", help);
         }
         let said = [&ifname, &pci, &mac, &driver, &device];
-        if said.iter().all(|value| value.is_none()) {
+        if said.iter().all(|value| value.is_none()) && section.device.is_none() {
             let message = format!(
                 "NIC `{}` does not say which interface it is",
                 printable(name.get_ref())
@@ -267,6 +263,15 @@ impl Builder<'_> {
             let help = Some("give ifname, pci, driver or mac".into());
             self.wrong(name.span(), message, help);
         }
+        // The virtual lab names its interfaces as it is told.
+        if device.is_some() && !is_ifname(name.get_ref()) {
+            let help = Some("1 to 15 characters without / or space".into());
+            self.wrong(name.span(), "not an interface name", help);
+        }
+        let ifname = match &device {
+            Some(_) => Some(name.get_ref().clone()),
+            None => ifname,
+        };
         Nic {
             name: name.get_ref().clone(),
             ifname,

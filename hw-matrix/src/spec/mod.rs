@@ -71,7 +71,7 @@ pub enum Executor {
     },
     /// A virtual machine, which has the NICs with a [`Nic::device`].
     Vm {
-        /// Which kernel it boots: a release such as `6.12`, or a path.
+        /// Which kernel it boots: a series that the virtual lab has, such as `6.12`.
         kernel: String,
         /// Its memory in MiB.
         memory: u32,
@@ -138,7 +138,7 @@ pub struct Nic {
     pub pci: Option<String>,
     /// Driver name as ethtool tells it.
     pub driver: Option<String>,
-    /// MAC address, lower case with colons. A NIC with a device gets one from its place in the file, unless it has one.
+    /// MAC address, lower case with colons.
     pub mac: Option<String>,
     /// Of a virtual machine: what is emulated, `igb` or `virtio-net,queues=4`.
     pub device: Option<String>,

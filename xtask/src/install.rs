@@ -56,6 +56,12 @@ pub(crate) const PYTHON: Tool = tool(
 pub(crate) const XZ: Tool = tool("xz", "xz-utils", "unpacks the kernel source");
 pub(crate) const Z3: Tool = tool("z3", "z3", "proves that rewritten programs are the same");
 
+pub(crate) const SSHD: Tool = tool(
+    "sshd",
+    "openssh-server",
+    "a host that hw-matrix reaches by ssh",
+);
+
 /// Installs what is missing of `tools` if that is allowed. What is still missing then, each with the reason
 /// why, is the caller's to skip or to refuse.
 pub(crate) fn ensure(tools: &[Tool], install: Install) -> Result<Vec<(Tool, String)>> {

@@ -9,8 +9,8 @@ use support::{Failed, Output};
 use crate::demo;
 use crate::error::{Error, Result};
 use crate::install::{
-    self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, Tool, XDP_LOADER,
-    XZ, Z3,
+    self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, SSHD, Tool,
+    XDP_LOADER, XZ, Z3,
 };
 use crate::lab;
 use crate::samples;
@@ -18,8 +18,8 @@ use crate::selftests;
 use crate::steps::{cargo, heading, short, show, target_folder};
 
 /// What the tests as a whole use.
-const TOOLS: [Tool; 11] = [
-    IP, ETHTOOL, BPFTOOL, XDP_LOADER, CLANG, LLVM_STRIP, PYTHON, XZ, LIBBPF, CC, Z3,
+const TOOLS: [Tool; 12] = [
+    IP, ETHTOOL, BPFTOOL, XDP_LOADER, CLANG, LLVM_STRIP, PYTHON, XZ, LIBBPF, CC, Z3, SSHD,
 ];
 
 /// Runs all of it. A step that fails does not keep the next ones from running; a step that cannot run is skipped

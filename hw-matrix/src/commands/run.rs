@@ -14,6 +14,7 @@ use super::{End, Failure, parse_lab, read_text, select};
 use crate::cell::Cell;
 use crate::executor::Executors;
 use crate::executor::local::Local;
+use crate::executor::ssh::Ssh;
 use crate::executor::vm::Vm;
 use crate::progress::{self, Progress};
 use crate::results::{Header, Journal, Line, Results, SCHEMA, Status};
@@ -208,6 +209,7 @@ impl Job<'_> {
         let mut progress = progress(done, cells.len());
         let executors = Executors {
             local: Local::new(self.tools.folder()),
+            ssh: Ssh::new(self.tools.folder(), folder_of(&self.lab_file).to_owned()),
             vm: Vm::new(self.tools.folder()),
         };
         let plan = Plan {

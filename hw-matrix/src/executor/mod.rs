@@ -5,6 +5,7 @@
 pub mod local;
 mod process;
 pub mod simulated;
+pub mod ssh;
 pub mod vm;
 
 use std::fmt::Write as _;
@@ -32,6 +33,8 @@ pub trait Executor: Sync {
 pub struct Executors {
     /// For `local` hosts.
     pub local: local::Local,
+    /// For `ssh` hosts.
+    pub ssh: ssh::Ssh,
     /// For `vm` hosts.
     pub vm: vm::Vm,
 }
@@ -46,9 +49,7 @@ impl Executor for Executors {
         match &host.executor {
             spec::Executor::Local { .. } => self.local.open(host),
             spec::Executor::Vm { .. } => self.vm.open(host),
-            spec::Executor::Ssh(_) => Err(SessionError::lost(
-                "this version does not run hosts over ssh",
-            )),
+            spec::Executor::Ssh(_) => self.ssh.open(host),
         }
     }
 }
@@ -152,6 +153,11 @@ impl Command {
         }
         line
     }
+}
+
+/// A word that a shell takes as it is.
+fn shell_word(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A command that ended by itself.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Command, Executor, Output, Session, SessionError};
+use super::{Command, Executor, Output, Session, SessionError, shell_word};
 use crate::lab::{Lab, LabError, Machine, Nic, Spec};
 use crate::spec::{self, Host};
 
@@ -73,10 +73,10 @@ impl Session for VmSession {
         } else {
             command.program.clone()
         };
-        let mut line = format!("exec {}", quoted(&program));
+        let mut line = format!("exec {}", shell_word(&program));
         for argument in &command.arguments {
             line.push(' ');
-            line.push_str(&quoted(argument));
+            line.push_str(&shell_word(argument));
         }
         let output = self
             .machine
@@ -131,9 +131,4 @@ fn absolute(path: &Path) -> PathBuf {
         return PathBuf::new();
     }
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// A word that a shell takes as it is.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }

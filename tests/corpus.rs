@@ -10,7 +10,7 @@ use tests::{Bpffs, Netns, corpus, require_root, tool, workspace};
 /// The modes with the numbers that ip(8) has for them (XDP_ATTACHED_DRV, XDP_ATTACHED_SKB).
 const MODES: [(&str, u64); 2] = [("native", 1), ("generic", 2)];
 /// Asks the driver something, so it is bound to its device, which only native mode runs.
-const BOUND: &str = "rx_hash";
+const BOUND: &str = "rx_metadata";
 
 fn main() {
     let mut arguments = Arguments::from_args();

@@ -1,8 +1,10 @@
 //! Climbing down the ladder: load and attach at each rung of the plan until one holds.
 
 use crate::attach::{self, Attach, Undo};
+use crate::effects::Watcher;
 use crate::explain;
 use crate::load::{Binding, LoadError, Loaded, Loader};
+use crate::metadata::Metadata;
 use crate::nic_program::{Made, NicProgram};
 use crate::occupant::{self, Holder};
 use crate::outcome::{Attempt, AttemptResult, Beside, Outcome};
@@ -11,6 +13,7 @@ use kernel::kmsg::KernelLog;
 use kernel::netlink::Route;
 use kernel::netlink::link::Mode;
 use offload_compiler::object::Object;
+use probe::settings::Settings;
 use probe::{Facts, Needs, Snapshot};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,9 +25,11 @@ pub struct Ladder<'a> {
     object: &'a Object,
     name: &'a str,
     program: usize,
+    metadata: Metadata,
     loader: Loader<'a>,
     pin_dir: Option<PathBuf>,
     route: Route,
+    watcher: Watcher,
     /// The program as native and generic mode take it, loaded once for all interfaces.
     shared: Option<Result<Rc<Loaded>, LoadError>>,
     held: Vec<Held>,
@@ -33,6 +38,9 @@ pub struct Ladder<'a> {
 /// A rung that held.
 struct Held {
     ifname: String,
+    ifindex: u32,
+    /// How the interface was set before.
+    before: Option<Settings>,
     undo: Undo,
     loaded: Rc<Loaded>,
 }
@@ -74,9 +82,11 @@ impl<'a> Ladder<'a> {
             object,
             name,
             program,
+            metadata: Metadata::of(object, program),
             loader: Loader::new(object, name, pin_dir.clone()),
             pin_dir,
             route: Route::open()?,
+            watcher: Watcher::open(),
             shared: None,
             held: Vec::new(),
         })
@@ -86,7 +96,9 @@ impl<'a> Ladder<'a> {
     pub fn plan(&self, snapshot: &Snapshot, facts: &Facts, request: Request) -> Plan {
         let verdicts = probe::judge(snapshot, facts, &self.needs());
         let occupants = occupant::find(facts.link.ifindex, &facts.link.xdp);
-        plan(&verdicts, &occupants, request)
+        let mut plan = plan(&verdicts, &occupants, request);
+        self.metadata.restrict(&mut plan);
+        plan
     }
 
     /// The same, where it is known what the NIC would be given.
@@ -139,10 +151,23 @@ impl<'a> Ladder<'a> {
             facts,
             nic,
         };
-        match nic {
+        let ifindex = facts.link.ifindex;
+        let before = self.watcher.settings(ifindex);
+        let mut outcome = match nic {
             NicProgram::Made(made) if made.part => self.climb_twice(at, request),
             _ => self.climb_down(at, self.plan(snapshot, facts, request)),
+        };
+        if let Some(before) = before {
+            outcome.effects = if outcome.mode.is_some() {
+                self.watcher.attached(ifindex, &before)
+            } else {
+                self.watcher.restored(ifindex, &before)
+            };
+            for held in self.held.iter_mut().filter(|held| held.ifindex == ifindex) {
+                held.before.get_or_insert_with(|| before.clone());
+            }
         }
+        outcome
     }
 
     /// One rung after the other, until one holds.
@@ -230,7 +255,9 @@ impl<'a> Ladder<'a> {
     fn plan_halves(&self, snapshot: &Snapshot, facts: &Facts, request: Request) -> Halves {
         let verdicts = probe::judge(snapshot, facts, &self.needs());
         let occupants = occupant::find(facts.link.ifindex, &facts.link.xdp);
-        plan_halves(&verdicts, &occupants, request)
+        let mut halves = plan_halves(&verdicts, &occupants, request);
+        self.metadata.restrict(&mut halves.host);
+        halves
     }
 
     /// `--no-fallback`: the host's half alone is not what was asked for.
@@ -262,12 +289,18 @@ impl<'a> Ladder<'a> {
         let mut failures = Vec::new();
         while let Some(Held {
             ifname,
+            ifindex,
+            before,
             undo,
             loaded,
         }) = self.held.pop()
         {
             if let Err(error) = undo.run(&mut self.route, &loaded.program) {
                 failures.push(RollbackFailure { ifname, error });
+            } else if let Some(before) = before {
+                for change in self.watcher.restored(ifindex, &before).changes {
+                    tracing::warn!("{ifname}: {change}, which could not be put back");
+                }
             }
         }
         failures
@@ -327,7 +360,12 @@ impl<'a> Ladder<'a> {
                 notes = (!made.notes.is_empty()).then(|| made.notes.join("; "));
                 self.load_made(made, ifindex)
             }
-            _ => self.load(ifindex, mode),
+            _ => {
+                if mode == Mode::Native {
+                    notes = self.metadata.untold(facts);
+                }
+                self.load(ifindex, mode)
+            }
         };
         let loaded = loaded.map_err(|error| {
             on.kernel_log = new_in_log();
@@ -367,6 +405,8 @@ impl<'a> Ladder<'a> {
         };
         self.held.push(Held {
             ifname: facts.link.name.clone(),
+            ifindex,
+            before: None,
             undo: attached.undo,
             loaded,
         });
@@ -391,6 +431,9 @@ impl<'a> Ladder<'a> {
         let bound = |binding| self.loader.load(self.program, binding).map(Rc::new);
         if mode == Mode::Offload {
             return bound(Binding::Offload(ifindex));
+        }
+        if mode == Mode::Native && self.metadata.is_asked() {
+            return bound(Binding::Device(ifindex));
         }
         let shared = self
             .shared

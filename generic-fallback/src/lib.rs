@@ -5,9 +5,11 @@
 
 pub mod attach;
 pub mod detach;
+pub mod effects;
 mod explain;
 pub mod ladder;
 pub mod load;
+mod metadata;
 pub mod nic_program;
 pub mod occupant;
 pub mod outcome;

@@ -1,5 +1,6 @@
 //! What came of an attach, rung by rung.
 
+use crate::effects::Effects;
 use crate::occupant::Holder;
 use crate::plan::Wanted;
 use kernel::Errno;
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub beside: Option<Beside>,
     /// The other interface that did not hold, for whose sake this one was taken back (`--atomic`).
     pub taken_back_for: Option<String>,
+    /// What the attach, or the attempt at one, did besides.
+    pub effects: Effects,
 }
 
 /// The program itself, on the host beside a part of it on the NIC: it decides what that part passes.
@@ -82,6 +85,7 @@ impl Outcome {
         self.replaced = None;
         self.holder = None;
         self.beside = None;
+        self.effects = Effects::default();
         self.taken_back_for = Some(culprit.to_owned());
         for attempt in &mut self.attempts {
             if attempt.result != AttemptResult::Ok {
@@ -108,6 +112,7 @@ impl Outcome {
             holder: None,
             beside: None,
             taken_back_for: None,
+            effects: Effects::default(),
         }
     }
 

@@ -79,12 +79,12 @@ pub enum Command {
     },
     /// Prove the verdicts: attach a minimal program in each mode, bind AF_XDP sockets, put everything back
     #[command(
-        after_help = "Refuses with code 3 where a program is attached, or where attaching may take down a link that is up.\n\nExample:\n  sudo xdp-probe try eth0"
+        after_help = "Refuses with code 3 where a program is attached, or where attaching may take down a link that is up.\n\nExamples:\n  sudo xdp-probe try eth0\n  sudo xdp-probe try eth0 eth1 --force --json"
     )]
     Try {
-        /// The interface
-        #[arg(value_name = "IFACE")]
-        interface: String,
+        /// The interfaces, one after the other
+        #[arg(value_name = "IFACE", required = true)]
+        interfaces: Vec<String>,
         /// Also where a program is attached (it is exchanged for a moment), or the link may go down
         #[arg(long)]
         force: bool,

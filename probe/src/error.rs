@@ -41,6 +41,14 @@ pub enum Error {
     /// A trial would disturb what runs.
     #[error("not tried: {}", .0.reason)]
     WouldDisturb(Box<Explanation>),
+    /// An interface went away while something was tried on it: unplugged, deleted, or its driver unloaded.
+    #[error("{name} vanished while '{during}' was tried; its settings and programs went with it")]
+    Vanished {
+        /// The interface.
+        name: String,
+        /// What was tried.
+        during: &'static str,
+    },
     /// Output failed.
     #[error("cannot write: {0}")]
     Output(std::io::ErrorKind),
@@ -53,11 +61,16 @@ impl From<std::io::Error> for Error {
 }
 
 impl Error {
+    /// Whether it says that the interface is not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Kernel(error) if error.errno() == Some(kernel::Errno::ENODEV))
+    }
+
     /// The exit code: 1 the system failed, 2 usage, 3 a reasoned no, 4 not permitted.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => 4,
-            Self::Kernel(_) | Self::Output(_) => 1,
+            Self::Kernel(_) | Self::Vanished { .. } | Self::Output(_) => 1,
             Self::NoSuchInterface { .. } | Self::NoSuchNetns { .. } | Self::NoSuchDriver { .. } => {
                 2
             }
@@ -82,6 +95,7 @@ impl Error {
             Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => {
                 Some("run it as root (sudo), or with CAP_NET_ADMIN, CAP_BPF, CAP_NET_RAW and (for --netns) CAP_SYS_ADMIN".to_owned())
             }
+            Self::Vanished { .. } => Some("look for the cause in the kernel log (dmesg)".to_owned()),
             Self::Kernel(_) | Self::Output(_) => None,
         }
     }

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod judge;
 pub mod kernel_log;
 pub mod render;
+pub mod settings;
 pub mod trial;
 
 pub use error::{Error, Result};

@@ -19,7 +19,7 @@ const PACKETS: u64 = 1_000;
 const ASK_THE_KERNEL: [(&str, &str); 3] = [
     ("core", "bpf_get_current_task and kernel memory"),
     ("kernel_symbols", "kernel functions and variables"),
-    ("rx_hash", "the driver's metadata"),
+    ("rx_metadata", "the driver's metadata"),
 ];
 
 /// Maps whose values hold times, which differ between the machines: only their keys are compared.

@@ -137,15 +137,20 @@ fn a_program_that_asks_the_driver_for_metadata_is_bound_to_its_device() {
     }
     let netns = Netns::new("l-bound");
     netns.veth("v0", "v1");
-    let (code, report) = attach(&netns, "rx_hash", &["v0", "--native"]);
+    let (code, report) = attach(&netns, "rx_metadata", &["v0", "--native"]);
     assert_eq!(code, 0, "{report}");
     assert_eq!(rungs(&report), "native ok attach");
 
-    let (code, report) = attach(&netns, "rx_hash", &["v1", "--generic"]);
-    assert_eq!(code, 3, "generic mode has no driver to ask: {report}");
-    assert!(report.to_string().contains("device-bound"), "{report}");
+    let (code, report) = attach(&netns, "rx_metadata", &["v1", "--generic"]);
+    assert_eq!(code, 3, "{report}");
+    assert_eq!(rungs(&report), "generic skipped plan");
+    let reason = report["attempts"][0]["reason"].to_string();
+    assert!(
+        reason.contains("generic mode has no driver to ask"),
+        "{report}"
+    );
 
-    let object = corpus("rx_hash");
+    let object = corpus("rx_metadata");
     let unknown = run(&netns, &["check", path(&object), "--load", "--json"]);
     unknown.expect_code(0);
     assert_eq!(unknown.json()["programs"][0]["verdict"], Value::Null);

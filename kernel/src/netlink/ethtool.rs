@@ -54,6 +54,8 @@ pub struct FeatureState {
     pub active: bool,
     /// `ethtool -K` can change it (part of hw_features and not fixed).
     pub changeable: bool,
+    /// It was asked for (`wanted_features`), whether the driver lets it be on now or not.
+    pub wanted: bool,
 }
 
 /// Which interfaces to ask about.
@@ -236,7 +238,7 @@ const ETHTOOL_A_HEADER_FLAGS: u16 = 3;
 /// Bit sets as words of bits, not as lists of names: a tenth of the bytes.
 const ETHTOOL_FLAG_COMPACT_BITSETS: u32 = 1;
 
-/// In ETHTOOL_MSG_FEATURES_SET: which bits are to change, by name.
+/// The bits that are asked for; in ETHTOOL_MSG_FEATURES_SET those that are to change, by name.
 const ETHTOOL_A_FEATURES_WANTED: u16 = 3;
 const ETHTOOL_A_BITSET_BITS: u16 = 3;
 const ETHTOOL_A_BITSET_BITS_BIT: u16 = 1;

@@ -192,6 +192,11 @@ impl Object {
         requirements::needs_modules(self, program, kernel)
     }
 
+    /// The kernel functions (kfuncs) that the program calls, in no order. What cannot be linked calls none.
+    pub fn kernel_functions(&self, program: usize) -> Vec<&str> {
+        requirements::kernel_functions(self, program)
+    }
+
     /// Puts the program and all it calls in one piece and resolves what depends on the kernel.
     pub fn link(&self, program: usize, environment: &Environment<'_>) -> Result<Linked, LinkError> {
         relocate::link(self, program, environment)

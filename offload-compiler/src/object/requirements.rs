@@ -47,6 +47,16 @@ pub(super) fn needs_modules(object: &Object, program: usize, kernel: &Btf) -> bo
         })
 }
 
+/// The kernel functions that a program calls, by the names of their declarations.
+pub(super) fn kernel_functions(object: &Object, program: usize) -> Vec<&str> {
+    let asked = Asked::by(object, program);
+    let functions = asked
+        .externs
+        .iter()
+        .filter(|ext| matches!(ext.kind, ExternKind::Function { .. }));
+    functions.map(|ext| essential(&ext.name)).collect()
+}
+
 /// All that a program with its subprograms asks for.
 #[derive(Default)]
 struct Asked<'a> {

@@ -2,19 +2,25 @@
 
 use kernel::netlink::link::Mode;
 
-use super::{Case, Evidence, EvidenceKind, Obstacle, Support};
+use super::{Case, Evidence, EvidenceKind, Obstacle, Support, limits};
 
 /// Yes, because a program runs in `mode` right now.
 pub(super) fn running(case: &Case<'_>, mode: Mode) -> Option<Support> {
     let id = case.facts.link.xdp.get(mode)?;
+    let mut notes = vec![format!(
+        "program {id} is attached already: a new one has to replace it (--replace)"
+    )];
+    notes.extend(
+        (mode == Mode::Native)
+            .then(|| limits::outgrown(case))
+            .flatten(),
+    );
     Some(Support::Yes {
         evidence: vec![Evidence::new(
             EvidenceKind::Attached,
             format!("program {id} is attached in {mode} mode"),
         )],
-        notes: vec![format!(
-            "program {id} is attached already: a new one has to replace it (--replace)"
-        )],
+        notes,
     })
 }
 

@@ -81,6 +81,25 @@ pub(super) fn mtu(case: &Case<'_>, name: &str, mtu: u32) -> Option<Obstacle> {
     ))
 }
 
+/// Some drivers check the MTU when a program is attached, and let it be raised afterwards without a word (virtio_net and
+/// vmxnet3 on Linux 6.12 and 7.3).
+pub(super) fn outgrown(case: &Case<'_>) -> Option<String> {
+    let row = case.row.filter(|row| row.mtu_of == MtuOf::Own)?;
+    let limit = row.mtu.filter(|_| case.snapshot.host.page_size == 4096)?;
+    let mtu = case.facts.link.mtu;
+    let unless = if frags_lift(case) {
+        ", unless the program is xdp.frags"
+    } else {
+        ""
+    };
+    (mtu > limit).then(|| {
+        format!(
+            "the MTU {mtu} is above the {limit} that {} takes a program with: larger packets may get lost{unless}",
+            case.driver()
+        )
+    })
+}
+
 fn coalescing(case: &Case<'_>) -> Option<Obstacle> {
     let row = case.row?;
     let offloads = &case.facts.offloads;

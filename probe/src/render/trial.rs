@@ -8,6 +8,7 @@ use super::paint;
 use super::show::Page;
 use crate::facts::{Facts, Snapshot};
 use crate::judge::Support;
+use crate::settings;
 use crate::trial::{self, Outcome, Report};
 
 /// `try --json`.
@@ -35,6 +36,9 @@ pub struct Try<'a> {
     pub best: Option<ModeName>,
 }
 
+const VANISHED: &str =
+    "the interface is not there any more: unplugged, deleted, or its driver unloaded";
+
 /// One trial.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Trial {
@@ -42,7 +46,7 @@ pub struct Trial {
     pub what: &'static str,
     /// How it ended.
     pub result: TrialResult,
-    /// What was refused: "load", "attach", "bind".
+    /// What was refused: "load", "attach", "bind"; at which step it vanished: also "observe", "detach".
     pub step: Option<&'static str>,
     /// The kernel's errno.
     pub errno: Option<i32>,
@@ -68,6 +72,8 @@ pub enum TrialResult {
     Ok,
     /// The kernel refused.
     Refused,
+    /// The interface went away meanwhile.
+    Vanished,
     /// It was not tried.
     Skipped,
 }
@@ -83,8 +89,8 @@ pub struct Change {
     pub to: String,
 }
 
-impl From<trial::Change> for Change {
-    fn from(change: trial::Change) -> Self {
+impl From<settings::Change> for Change {
+    fn from(change: settings::Change) -> Self {
         Self {
             what: change.what,
             from: change.from,
@@ -156,6 +162,11 @@ impl From<trial::Trial> for Trial {
                 json.reason = Some(explanation.reason);
                 json.remedy = explanation.remedy;
             }
+            Outcome::Vanished { step } => {
+                json.result = TrialResult::Vanished;
+                json.step = Some(step.name());
+                json.reason = Some(VANISHED.to_owned());
+            }
             Outcome::Skipped { why } => {
                 json.result = TrialResult::Skipped;
                 json.reason = Some(why);
@@ -202,28 +213,26 @@ pub fn page(facts: &Facts, report: &Report, width: Option<u16>) -> String {
                     page.line("", &format!("to do: {remedy}"));
                 }
             }
+            Outcome::Vanished { step } => {
+                let what_happened = format!("{} at {}", paint::bad("vanished"), step.name());
+                page.line(what, &what_happened);
+                page.line("", VANISHED);
+            }
             Outcome::Skipped { why } => {
                 page.line(what, &format!("{}: {why}", paint::doubtful("skipped")));
             }
         }
         for change in &trial.changes {
-            page.line(
-                "",
-                &format!(
-                    "meanwhile {}: {} -> {}",
-                    change.what, change.from, change.to
-                ),
-            );
+            page.line("", &format!("meanwhile {change}"));
         }
     }
-    if report.lasting.is_empty() {
+    if report.trials.iter().any(trial::Trial::vanished) {
+        page.line("afterwards", "the interface is gone");
+    } else if report.lasting.is_empty() {
         page.line("afterwards", "everything is as it was");
     }
     for change in &report.lasting {
-        page.line(
-            "changed",
-            &format!("{}: {} -> {}", change.what, change.from, change.to),
-        );
+        page.line("not restored", &change.to_string());
     }
     let best = report.verdicts.best();
     page.line(

@@ -1,39 +1,31 @@
 //! The interface under trial: one attempt at a time, each undone before the next.
 
 use std::os::fd::AsFd;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use kernel::bpf::program::{Program, ProgramSpec, XDP_HAS_FRAGS};
-use kernel::netlink::ethtool::{Ethtool, FeatureState, Target};
 use kernel::netlink::link::{Expected, Mode, Route, XdpRequest};
-use kernel::netlink::netdev::Netdev;
 use kernel::xsk::{self, XskMode};
 use kernel::{Errno, Refusal};
 
-use super::state::State;
 use super::{Outcome, Step, What};
 use crate::Result;
 use crate::drivers::Version;
 use crate::facts::{Facts, Snapshot};
 use crate::judge::Needs;
 use crate::judge::explain::{Binding, Tried, explain};
+use crate::settings::{Change, Observer, Settings};
 
 /// First kernel with `BPF_F_XDP_HAS_FRAGS`.
 const FRAGS_SINCE: Version = Version(5, 18);
 /// First kernel with `XDP_FLAGS_REPLACE`.
 const REPLACE_SINCE: Version = Version(5, 7);
-/// How long a link may take to come back: an emulated igb took 0.6 s, copper with autonegotiation takes up to 4 s.
-const CARRIER_PATIENCE: Duration = Duration::from_secs(6);
-const CARRIER_PAUSE: Duration = Duration::from_millis(50);
-
 /// The interface and the sockets to it.
 pub(super) struct Bench<'a> {
     snapshot: &'a Snapshot,
     facts: &'a Facts,
     route: Route,
-    netdev: Option<Netdev>,
-    ethtool: Option<Ethtool>,
+    observer: Observer,
+    step: Step,
 }
 
 impl<'a> Bench<'a> {
@@ -42,24 +34,35 @@ impl<'a> Bench<'a> {
             snapshot,
             facts,
             route: Route::open()?,
-            netdev: Netdev::open()?,
-            ethtool: Ethtool::open()?,
+            observer: Observer::open()?,
+            step: Step::Observe,
         })
     }
 
-    pub(super) fn attempt(&mut self, what: What) -> Result<(Outcome, Option<State>)> {
+    /// What was done last.
+    pub(super) fn step(&self) -> Step {
+        self.step
+    }
+
+    pub(super) fn attempt(
+        &mut self,
+        what: What,
+        before: &Settings,
+    ) -> Result<(Outcome, Option<Settings>)> {
         tracing::debug!(what = what.name(), "trying");
         match what.mode() {
-            Some(mode) => self.attach(what, mode),
-            None => self.bind(if what == What::XskCopy {
-                XskMode::Copy
-            } else {
-                XskMode::ZeroCopy
-            }),
+            Some(mode) => self.attach(what, mode, before),
+            None if what == What::XskCopy => self.bind(XskMode::Copy, before),
+            None => self.bind(XskMode::ZeroCopy, before),
         }
     }
 
-    fn attach(&mut self, what: What, mode: Mode) -> Result<(Outcome, Option<State>)> {
+    fn attach(
+        &mut self,
+        what: What,
+        mode: Mode,
+        before: &Settings,
+    ) -> Result<(Outcome, Option<Settings>)> {
         let skip = |why: String| Ok((Outcome::Skipped { why }, None));
         let attached = self.facts.link.xdp;
         let exclusive = match mode {
@@ -96,6 +99,7 @@ impl<'a> Bench<'a> {
         } else {
             Binding::None
         };
+        self.step = Step::Load;
         let program = match Program::load(&spec) {
             Ok(program) => program,
             Err(error) => {
@@ -123,6 +127,7 @@ impl<'a> Bench<'a> {
             mode: Some(mode),
             expected,
         };
+        self.step = Step::Attach;
         let warning = match self.route.set_xdp(&request) {
             Ok(warning) => warning,
             Err(error) => {
@@ -139,20 +144,23 @@ impl<'a> Bench<'a> {
             previous: previous.as_ref(),
             replace: REPLACE_SINCE.reached_by(release),
         };
-        let during = self.observe();
+        self.step = Step::Observe;
+        let during = self.settings();
+        self.step = Step::Detach;
         guard.undo(&mut self.route)?;
         let during = during?;
-        self.await_carrier()?;
+        self.await_carrier(before)?;
         Ok((Outcome::Held { warning }, Some(during)))
     }
 
-    fn bind(&mut self, mode: XskMode) -> Result<(Outcome, Option<State>)> {
+    fn bind(&mut self, mode: XskMode, before: &Settings) -> Result<(Outcome, Option<Settings>)> {
         let tried = Tried::BindXsk {
             zero_copy: mode == XskMode::ZeroCopy,
         };
+        self.step = Step::Bind;
         let outcome = match xsk::XskSocket::bind(self.facts.link.ifindex, 0, Some(mode)) {
             Ok(socket) => {
-                let during = self.observe()?;
+                let during = self.settings()?;
                 drop(socket);
                 (Outcome::Held { warning: None }, Some(during))
             }
@@ -167,7 +175,7 @@ impl<'a> Bench<'a> {
                 None,
             ),
         };
-        self.await_carrier()?;
+        self.await_carrier(before)?;
         Ok(outcome)
     }
 
@@ -191,69 +199,20 @@ impl<'a> Bench<'a> {
         }
     }
 
-    pub(super) fn observe(&mut self) -> Result<State> {
-        let ifindex = self.facts.link.ifindex;
-        let link = self.route.link_by_index(ifindex)?;
-        let features = match &mut self.netdev {
-            Some(netdev) => Some(netdev.get(ifindex)?.xdp),
-            None => None,
-        };
-        let (channels, offloads) = match &mut self.ethtool {
-            Some(ethtool) => {
-                let target = Target::One(ifindex);
-                (
-                    ethtool.channels(target)?.remove(&ifindex),
-                    ethtool
-                        .features(target)?
-                        .remove(&ifindex)
-                        .unwrap_or_default(),
-                )
-            }
-            None => Default::default(),
-        };
-        Ok(State {
-            carrier: link.carrier,
-            mtu: link.mtu,
-            max_mtu: link.mtu_range.1,
-            features,
-            channels: channels.map(|channels| [channels.combined.0, channels.rx.0, channels.tx.0]),
-            lro: offloads.lro,
-            gro_hw: offloads.gro_hw,
-            gro: offloads.gro,
-        })
+    pub(super) fn settings(&mut self) -> Result<Settings> {
+        self.observer.settings(self.facts.link.ifindex)
     }
 
-    /// Waits until a link that had a carrier has it again.
-    fn await_carrier(&mut self) -> Result<()> {
-        let deadline = Instant::now() + CARRIER_PATIENCE;
-        while self.facts.link.carrier
-            && self.facts.link.is_up()
-            && !self.route.link_by_index(self.facts.link.ifindex)?.carrier
-            && Instant::now() < deadline
-        {
-            thread::sleep(CARRIER_PAUSE);
-        }
-        Ok(())
+    /// Puts settings back, and gives those that could not be.
+    pub(super) fn restore(&mut self, before: &Settings) -> Result<Vec<Change>> {
+        self.observer.restore(self.facts.link.ifindex, before)
     }
 
-    /// Turns on again what an attach has turned off for good.
-    pub(super) fn restore(&mut self, before: &State) -> Result<()> {
-        let now = self.observe()?;
-        let Some(ethtool) = &mut self.ethtool else {
-            return Ok(());
-        };
-        for (name, was, is) in [
-            ("rx-lro", before.lro, now.lro),
-            ("rx-gro-hw", before.gro_hw, now.gro_hw),
-        ] {
-            let on = |state: Option<FeatureState>| state.is_some_and(|state| state.active);
-            if on(was)
-                && !on(is)
-                && let Err(error) = ethtool.set_feature(self.facts.link.ifindex, name, true)
-            {
-                tracing::warn!("{name} was turned off and cannot be turned on again: {error}");
-            }
-        }
+    fn await_carrier(&mut self, before: &Settings) -> Result<()> {
+        let waited = self
+            .observer
+            .await_carrier(self.facts.link.ifindex, before)?;
+        tracing::debug!(?waited, "carrier");
         Ok(())
     }
 }

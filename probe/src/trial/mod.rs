@@ -2,7 +2,6 @@
 //! puts everything back.
 
 mod bench;
-mod state;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +9,10 @@ use kernel::Refusal;
 use kernel::netlink::link::Mode;
 
 use self::bench::Bench;
-pub use self::state::Change;
 use crate::facts::{Facts, Snapshot};
 use crate::judge::explain::Explanation;
 use crate::judge::{Evidence, EvidenceKind, Needs, Support, Verdicts, judge, permission};
+use crate::settings::Change;
 use crate::{Error, Result};
 
 /// What can be tried on an interface.
@@ -80,10 +79,16 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Whether the interface went away meanwhile.
+    pub fn vanished(&self) -> bool {
+        matches!(self.outcome, Outcome::Vanished { .. })
+    }
+
     /// Whether the verdict was right; `None` where there was none, or nothing was tried.
     pub fn agrees(&self) -> Option<bool> {
         match (&self.outcome, &self.foreseen) {
-            (Outcome::Skipped { .. }, _) | (_, Support::Unknown { .. }) => None,
+            (Outcome::Skipped { .. } | Outcome::Vanished { .. }, _)
+            | (_, Support::Unknown { .. }) => None,
             (Outcome::Held { .. }, foreseen) => Some(foreseen.is_yes()),
             (Outcome::Refused { .. }, foreseen) => Some(foreseen.is_no()),
         }
@@ -107,6 +112,11 @@ pub enum Outcome {
         /// In ours.
         explanation: Explanation,
     },
+    /// The interface went away.
+    Vanished {
+        /// What was going on.
+        step: Step,
+    },
     /// It was not tried.
     Skipped {
         /// Why.
@@ -123,6 +133,10 @@ pub enum Step {
     Attach,
     /// Binding the socket.
     Bind,
+    /// Looking what has changed.
+    Observe,
+    /// Taking the program off, or putting back the one that was there.
+    Detach,
 }
 
 impl Step {
@@ -132,6 +146,8 @@ impl Step {
             Self::Load => "load",
             Self::Attach => "attach",
             Self::Bind => "bind",
+            Self::Observe => "observe",
+            Self::Detach => "detach",
         }
     }
 }
@@ -190,7 +206,7 @@ pub fn objection(facts: &Facts) -> Option<Explanation> {
 /// Tries everything on one interface. Ends early, with everything put back, once `stop` is set.
 pub fn run(snapshot: &Snapshot, facts: &Facts, stop: &AtomicBool) -> Result<Report> {
     let mut bench = Bench::open(snapshot, facts)?;
-    let before = bench.observe()?;
+    let before = bench.settings()?;
     let mut verdicts = judge(snapshot, facts, &Needs::default());
     let with_frags = judge(
         snapshot,
@@ -211,15 +227,26 @@ pub fn run(snapshot: &Snapshot, facts: &Facts, stop: &AtomicBool) -> Result<Repo
             What::XskZerocopy => &verdicts.xsk_zerocopy,
         }
         .clone();
+        let skipped = |why: &str| {
+            let why = why.to_owned();
+            (Outcome::Skipped { why }, None)
+        };
         let (outcome, during) = if stop.load(Ordering::Relaxed) {
-            (
-                Outcome::Skipped {
-                    why: "interrupted".to_owned(),
-                },
-                None,
-            )
+            skipped("interrupted")
+        } else if trials.iter().any(Trial::vanished) {
+            skipped("the interface is gone")
         } else {
-            bench.attempt(what)?
+            let attempt = bench.attempt(what, &before).and_then(|attempt| {
+                if attempt.1.is_some() {
+                    // So that what the next one changes is its own doing.
+                    bench.restore(&before)?;
+                }
+                Ok(attempt)
+            });
+            match attempt {
+                Err(error) if error.is_gone() => (Outcome::Vanished { step: bench.step() }, None),
+                attempt => attempt?,
+            }
         };
         let changes = during.map_or_else(Vec::new, |during| before.changes(&during));
         trials.push(Trial {
@@ -229,8 +256,11 @@ pub fn run(snapshot: &Snapshot, facts: &Facts, stop: &AtomicBool) -> Result<Repo
             changes,
         });
     }
-    bench.restore(&before)?;
-    let lasting = before.changes(&bench.observe()?);
+    let lasting = if trials.iter().any(Trial::vanished) {
+        Vec::new()
+    } else {
+        bench.restore(&before)?
+    };
     for trial in &trials {
         prove(&mut verdicts, trial);
     }
@@ -298,6 +328,9 @@ fn prove(verdicts: &mut Verdicts, trial: &Trial) {
                 remedy: explanation.remedy.clone(),
             }
         }
+        Outcome::Vanished { step } => Support::Unknown {
+            why: format!("the interface vanished at {}", step.name()),
+        },
         Outcome::Skipped { .. } => trial.foreseen.clone(),
     };
 }

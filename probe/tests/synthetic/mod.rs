@@ -12,10 +12,12 @@ use probe::{Facts, Host, Snapshot};
 pub(crate) const ON: FeatureState = FeatureState {
     active: true,
     changeable: true,
+    wanted: true,
 };
 pub(crate) const ON_FIXED: FeatureState = FeatureState {
     active: true,
     changeable: false,
+    wanted: false,
 };
 
 /// xdp-features.

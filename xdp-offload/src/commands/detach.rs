@@ -5,6 +5,7 @@ use crate::exit::{Exit, Failure};
 use crate::json::detach::Report;
 use crate::{output, render};
 use generic_fallback::detach::{self, Refused, Request};
+use generic_fallback::effects::Watcher;
 use kernel::Errno;
 use kernel::netlink::link::Mode;
 
@@ -59,13 +60,25 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         id: args.id,
         all: args.all,
     };
+    let mut watcher = Watcher::open();
     for interface in interfaces {
+        let before = watcher.settings(interface.ifindex);
         let detached =
             detach::detach(&mut route, &interface, request).map_err(|refused| failure(&refused))?;
+        let effects = before
+            .filter(|_| !detached.is_empty())
+            .map(|before| watcher.detached(interface.ifindex, &before))
+            .unwrap_or_default();
+        let name = &interface.name;
         if args.json {
-            output::print_json(&Report::new(&interface.name, &detached))?;
+            output::print_json(&Report::new(name, &detached, &effects))?;
         } else {
-            output::print(&render::detach::report(&interface.name, &detached))?;
+            output::print(&render::detach::report(
+                name,
+                &detached,
+                &effects,
+                output::width(),
+            ))?;
         }
     }
     Ok(Exit::Done)

@@ -3,8 +3,10 @@
 use super::{Attachment, Mode};
 use generic_fallback::outcome::{self, Outcome};
 use generic_fallback::plan::{Action, Decision, Plan};
+use probe::settings;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::time::Duration;
 
 /// What came of attaching a program to an interface.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -32,6 +34,21 @@ pub struct Report {
     pub attachment: Option<Attachment>,
     /// The program itself on the host, where the NIC runs a part of it and passes it the other packets.
     pub beside: Option<Beside>,
+    /// Settings of the interface that are not what they were before.
+    pub changes: Vec<Change>,
+    /// For how many milliseconds the attach took the link down; null: it did not.
+    pub link_down_ms: Option<u64>,
+}
+
+/// A setting that took another value.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Change {
+    /// Which, such as "xdp-features", "channels", "rx-lro".
+    pub what: &'static str,
+    /// Before.
+    pub from: String,
+    /// Now.
+    pub to: String,
 }
 
 /// The host's half.
@@ -85,6 +102,23 @@ impl From<&Outcome> for Report {
                 prog_id: beside.program_id,
                 replaced: beside.replaced,
             }),
+            changes: outcome.effects.changes.iter().map(Change::from).collect(),
+            link_down_ms: outcome.effects.link_down.map(milliseconds),
+        }
+    }
+}
+
+/// Milliseconds; a wait takes seconds at most.
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<&settings::Change> for Change {
+    fn from(change: &settings::Change) -> Self {
+        Self {
+            what: change.what,
+            from: change.from.clone(),
+            to: change.to.clone(),
         }
     }
 }

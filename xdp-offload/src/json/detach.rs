@@ -1,6 +1,8 @@
 //! `detach --json`: one object a line for each interface.
 
+use super::attach::{Change, milliseconds};
 use super::{Attachment, Mode};
+use generic_fallback::effects::Effects;
 use generic_fallback::occupant::Occupant;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,6 +17,10 @@ pub struct Report {
     pub ifname: String,
     /// The programs that were taken off.
     pub detached: Vec<Detached>,
+    /// Settings of the interface that are not what they were while the program was attached.
+    pub changes: Vec<Change>,
+    /// For how many milliseconds the detach took the link down; null: it did not.
+    pub link_down_ms: Option<u64>,
 }
 
 /// A program that was taken off.
@@ -32,7 +38,7 @@ pub struct Detached {
 
 impl Report {
     /// The report about one interface.
-    pub fn new(ifname: &str, detached: &[Occupant]) -> Self {
+    pub fn new(ifname: &str, detached: &[Occupant], effects: &Effects) -> Self {
         Self {
             schema: "xdp-offload/detach/v1",
             ifname: ifname.to_owned(),
@@ -45,6 +51,8 @@ impl Report {
                     attachment: (&occupant.holder).into(),
                 })
                 .collect(),
+            changes: effects.changes.iter().map(Change::from).collect(),
+            link_down_ms: effects.link_down.map(milliseconds),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What came of an attach: a headline, then each rung with why and what to do.
 
+use super::effects;
 use crate::output::{BAD, GOOD, NAME, QUIET, styled, wrap};
 use anstyle::Style;
 use generic_fallback::occupant::Holder;
@@ -8,7 +9,7 @@ use generic_fallback::plan::{Action, Decision, Plan, Wanted};
 use kernel::netlink::link::Mode;
 
 /// Where the text behind mode and result starts.
-const INDENT: usize = 20;
+pub(super) const INDENT: usize = 20;
 
 /// One interface's outcome.
 pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
@@ -16,6 +17,7 @@ pub(crate) fn outcome(outcome: &Outcome, width: usize) -> String {
     for attempt in &outcome.attempts {
         out.push_str(&rung(attempt, width));
     }
+    out.push_str(&effects::lines(&outcome.ifname, &outcome.effects, width));
     out
 }
 
@@ -23,8 +25,13 @@ fn headline(outcome: &Outcome) -> String {
     let ifname = styled(NAME, &outcome.ifname);
     let program = &outcome.program;
     let Some(mode) = outcome.mode else {
+        let left = if outcome.effects.changes.is_empty() {
+            "; the interface is as it was"
+        } else {
+            ", and the interface not as it was"
+        };
         return format!(
-            "{ifname}: {program} is {}; the interface is as it was\n",
+            "{ifname}: {program} is {}{left}\n",
             styled(BAD, "not attached")
         );
     };
@@ -171,6 +178,7 @@ pub(crate) fn plan(ifname: &str, program: &str, plan: &Plan, width: usize) -> St
 mod tests {
     use super::*;
     use crate::render::golden;
+    use generic_fallback::effects::Effects;
     use generic_fallback::occupant::Occupant;
     use generic_fallback::outcome::{Beside, Step};
     use generic_fallback::plan::Rung;
@@ -189,6 +197,7 @@ mod tests {
             holder: Some(Holder::Interface),
             beside: None,
             taken_back_for: None,
+            effects: Effects::default(),
         }
     }
 

@@ -9,6 +9,7 @@
 pub(crate) mod attach;
 pub(crate) mod check;
 pub(crate) mod detach;
+mod effects;
 pub(crate) mod listing;
 pub(crate) mod map;
 pub(crate) mod run;

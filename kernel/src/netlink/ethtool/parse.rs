@@ -1,8 +1,9 @@
 //! What the ethtool family's answers and notifications say (include/uapi/linux/ethtool_netlink.h).
 
 use super::{
-    Channels, ETHTOOL_A_HEADER, ETHTOOL_A_HEADER_DEV_INDEX, ETHTOOL_A_STRINGSETS_STRINGSET,
-    ETHTOOL_A_STRSET_STRINGSETS, FeatureState, OffloadFeatures, Rings,
+    Channels, ETHTOOL_A_FEATURES_WANTED, ETHTOOL_A_HEADER, ETHTOOL_A_HEADER_DEV_INDEX,
+    ETHTOOL_A_STRINGSETS_STRINGSET, ETHTOOL_A_STRSET_STRINGSETS, FeatureState, OffloadFeatures,
+    Rings,
 };
 use crate::netlink::attr::{Attribute, Attributes, Malformed, Parsed};
 use crate::netlink::family::body;
@@ -96,12 +97,13 @@ pub(super) fn parse_features(
     positions: &FeaturePositions,
 ) -> Parsed<(u32, OffloadFeatures)> {
     let mut ifindex = 0;
-    let (mut hw, mut active, mut nochange): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+    let [mut hw, mut wanted, mut active, mut nochange]: [&[u8]; 4] = [&[]; 4];
     for attribute in attributes {
         let attribute = attribute?;
         match attribute.kind {
             ETHTOOL_A_HEADER => ifindex = ifindex_in(attribute)?,
             ETHTOOL_A_FEATURES_HW => hw = compact_bits(attribute)?,
+            ETHTOOL_A_FEATURES_WANTED => wanted = compact_bits(attribute)?,
             ETHTOOL_A_FEATURES_ACTIVE => active = compact_bits(attribute)?,
             ETHTOOL_A_FEATURES_NOCHANGE => nochange = compact_bits(attribute)?,
             _ => {}
@@ -111,6 +113,7 @@ pub(super) fn parse_features(
         position.map(|bit| FeatureState {
             active: is_set(active, bit),
             changeable: is_set(hw, bit) && !is_set(nochange, bit),
+            wanted: is_set(wanted, bit),
         })
     };
     let features = OffloadFeatures {
@@ -257,7 +260,13 @@ mod tests {
     fn features_as_ethtool_shows_them() {
         // `ethtool -k`: rx-checksumming: on [fixed], generic-receive-offload: on,
         // large-receive-offload: off [fixed], rx-gro-hw: on [fixed].
-        let state = |active, changeable| Some(FeatureState { active, changeable });
+        let state = |active, changeable| {
+            Some(FeatureState {
+                active,
+                changeable,
+                wanted: active && changeable,
+            })
+        };
         let positions = positions();
         assert_eq!(
             parsed(ETHTOOL_FEATURES, |attributes| {

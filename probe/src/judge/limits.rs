@@ -43,12 +43,17 @@ pub(super) fn notes(case: &Case<'_>) -> Vec<String> {
 
 /// Whether a frags program gets multi-buffer packets here, which lifts the MTU limit.
 pub(super) fn frags_lift(case: &Case<'_>) -> bool {
-    match &case.facts.advertised {
-        Some(advertised) => advertised.has(XdpFeature::RxSg),
-        None => case
-            .row
+    let by_table = || {
+        case.row
             .and_then(|row| row.frags)
-            .is_some_and(|since: Version| since.reached_by(case.release())),
+            .is_some_and(|since: Version| since.reached_by(case.release()))
+    };
+    match &case.facts.advertised {
+        Some(advertised) => {
+            let silent = case.row.is_some_and(|row| row.silent.is_some());
+            advertised.has(XdpFeature::RxSg) || silent && by_table()
+        }
+        None => by_table(),
     }
 }
 

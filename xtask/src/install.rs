@@ -53,6 +53,11 @@ pub(crate) const PYTHON: Tool = tool(
     "python3-minimal",
     "writes the kernel's helper header",
 );
+pub(crate) const PYTHON_VENV: Tool = tool(
+    "/usr/share/doc/python3-venv/copyright",
+    "python3-venv",
+    "for test peers from the Python Package Index",
+);
 pub(crate) const XZ: Tool = tool("xz", "xz-utils", "unpacks the kernel source");
 pub(crate) const Z3: Tool = tool("z3", "z3", "proves that rewritten programs are the same");
 

@@ -7,6 +7,7 @@ mod error;
 mod install;
 mod lab;
 mod man;
+mod python;
 mod samples;
 mod selftests;
 mod steps;
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Compile the XDP selftests and samples of Debian's newest kernel source into target/selftests
     Selftests,
+    /// Install what tests use of the Python Package Index into target/python
+    Python,
     /// Write man pages and shell completions into target/man and target/completions
     Man,
     /// Measure our commands beside the usual ones
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Lab => lab::run(install),
         Task::Samples { check } => samples::run(check, install),
         Task::Selftests => selftests::run(install),
+        Task::Python => python::run(install),
         Task::Man => man::run(),
         Task::Bench { benchmark } => bench::run(benchmark, install),
     };

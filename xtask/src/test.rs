@@ -9,17 +9,30 @@ use support::{Failed, Output};
 use crate::demo;
 use crate::error::{Error, Result};
 use crate::install::{
-    self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, SSHD, Tool,
-    XDP_LOADER, XZ, Z3,
+    self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, PYTHON_VENV, SSHD,
+    Tool, XDP_LOADER, XZ, Z3,
 };
 use crate::lab;
+use crate::python;
 use crate::samples;
 use crate::selftests;
 use crate::steps::{cargo, heading, short, show, target_folder};
 
 /// What the tests as a whole use.
-const TOOLS: [Tool; 12] = [
-    IP, ETHTOOL, BPFTOOL, XDP_LOADER, CLANG, LLVM_STRIP, PYTHON, XZ, LIBBPF, CC, Z3, SSHD,
+const TOOLS: [Tool; 13] = [
+    IP,
+    ETHTOOL,
+    BPFTOOL,
+    XDP_LOADER,
+    CLANG,
+    LLVM_STRIP,
+    PYTHON,
+    XZ,
+    LIBBPF,
+    CC,
+    Z3,
+    SSHD,
+    PYTHON_VENV,
 ];
 
 /// Runs all of it. A step that fails does not keep the next ones from running; a step that cannot run is skipped
@@ -59,6 +72,9 @@ pub(crate) fn run(install: Install) -> Result<()> {
         lacks(&[CLANG, BPFTOOL, PYTHON, XZ]),
         || selftests::run(install),
     );
+    run.step("python packages", lacks(&[PYTHON, PYTHON_VENV]), || {
+        python::run(install)
+    });
     run.step("build", None, || show(cargo().args(["build", "--quiet"])));
     run.step("virtual lab", None, || lab::build(install));
     run.step("tests", None, || {

@@ -66,7 +66,7 @@ impl From<SessionError> for Stop {
     fn from(error: SessionError) -> Stop {
         match error {
             SessionError::Command(reason) => Stop::Failed(reason),
-            SessionError::Lost { .. } => Stop::Lost(error),
+            SessionError::Lost { .. } | SessionError::Unavailable(_) => Stop::Lost(error),
         }
     }
 }

@@ -211,6 +211,7 @@ impl Job<'_> {
             local: Local::new(self.tools.folder()),
             ssh: Ssh::new(self.tools.folder(), folder_of(&self.lab_file).to_owned()),
             vm: Vm::new(self.tools.folder()),
+            reserve: lab.reserve.clone(),
         };
         let plan = Plan {
             cells,

@@ -4,6 +4,7 @@
 
 pub mod local;
 mod process;
+mod reserve;
 pub mod simulated;
 pub mod ssh;
 pub mod vm;
@@ -14,7 +15,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::spec::{self, Host};
+use crate::spec::{self, Host, Reserve};
+use reserve::{Place, Reserved};
 
 /// Most of a command's standard output that is kept, in bytes: the prober's list of about 10,000 interfaces.
 pub const MAX_OUTPUT: usize = 64 << 20;
@@ -37,20 +39,30 @@ pub struct Executors {
     pub ssh: ssh::Ssh,
     /// For `vm` hosts.
     pub vm: vm::Vm,
+    /// Where the places of hosts are reserved that have one.
+    pub reserve: Option<Reserve>,
 }
 
 impl Executor for Executors {
     fn open(&self, host: &Host) -> Result<Box<dyn Session + '_>, SessionError> {
-        if let Some(place) = &host.place {
-            return Err(SessionError::lost(format!(
-                "this version cannot reserve its place `{place}`"
-            )));
-        }
-        match &host.executor {
+        let place = match (&host.place, &self.reserve) {
+            (Some(place), Some(reserve)) => Some(Place::reserve(reserve, place)?),
+            (Some(place), None) => {
+                return Err(SessionError::lost(format!(
+                    "its place `{place}` has nobody to reserve it from"
+                )));
+            }
+            (None, _) => None,
+        };
+        let session = match &host.executor {
             spec::Executor::Local { .. } => self.local.open(host),
             spec::Executor::Vm { .. } => self.vm.open(host),
             spec::Executor::Ssh(_) => self.ssh.open(host),
-        }
+        }?;
+        Ok(match place {
+            Some(place) => Box::new(Reserved { session, place }),
+            None => session,
+        })
     }
 }
 
@@ -89,6 +101,9 @@ pub enum SessionError {
     /// It did not start, or was killed when its time was up. The host is well.
     #[error("{0}")]
     Command(String),
+    /// Somebody else has the host. Its cells are skipped.
+    #[error("{0}")]
+    Unavailable(String),
     /// The host died, hangs or cannot be reached.
     #[error("{reason}")]
     Lost {

@@ -263,10 +263,13 @@ impl<'a, 'lab> Run<'a, 'lab> {
             .open(host)
             .and_then(|mut session| Ok((host::ready(session.as_mut(), host)?, session)));
         match opened {
-            Err(error) => self.give_up(index, &error.to_string(), None),
+            Err(error @ SessionError::Unavailable(_)) => {
+                self.give_up(index, Status::Skip, &error.to_string(), None);
+            }
+            Err(error) => self.give_up(index, Status::Error, &error.to_string(), None),
             Ok((ready, mut session)) => {
                 if let Some(error) = &ready.facts.error {
-                    self.give_up(index, error, Some(&ready.facts));
+                    self.give_up(index, Status::Error, error, Some(&ready.facts));
                 } else {
                     self.announce(&ready.facts);
                     self.cells_of(index, session.as_mut(), ready);
@@ -356,7 +359,7 @@ impl<'a, 'lab> Run<'a, 'lab> {
                 }
                 Err(error) => {
                     let reason = format!("it died in {id} and did not come back: {error}");
-                    return self.give_up(index, &reason, None);
+                    return self.give_up(index, Status::Error, &reason, None);
                 }
             }
         }
@@ -409,7 +412,7 @@ impl<'a, 'lab> Run<'a, 'lab> {
     }
 
     /// Every cell that the host has left is an error.
-    fn give_up(&self, index: usize, why: &str, facts: Option<&HostFacts>) {
+    fn give_up(&self, index: usize, status: Status, why: &str, facts: Option<&HostFacts>) {
         let host = &self.hosts[index].name;
         self.announce(&HostFacts {
             host: host.clone(),
@@ -420,7 +423,7 @@ impl<'a, 'lab> Run<'a, 'lab> {
         for task in shared.scheduler.give_up(index) {
             let (cell, id) = self.cell(task);
             let reason = format!("host {host} cannot be used: {why}");
-            shared.record(judge::not_run(cell, id, Status::Error, reason));
+            shared.record(judge::not_run(cell, id, status, reason));
         }
     }
 

@@ -33,7 +33,7 @@ fn json_keeps_to_its_schemas_on_this_host() {
 
 #[test]
 fn every_command_helps_with_an_example() {
-    for command in ["list", "show", "try", "watch", "drivers"] {
+    for command in ["list", "show", "try", "caps", "watch", "drivers"] {
         let help = tool("xdp-probe", [command, "--help"]);
         assert!(
             help.expect_code(0).stdout.contains("Example"),
@@ -54,6 +54,7 @@ fn names_that_do_not_exist_are_usage_errors() {
         &["list", "lo", "nonesuch0"],
         &["drivers", "nonesuch"],
         &["watch", "nonesuch0"],
+        &["caps", "nonesuch0"],
         &["list", "--nonesuch"],
     ] {
         let output = tool("xdp-probe", arguments);
@@ -132,12 +133,38 @@ fn without_privilege_list_works_and_try_names_what_is_missing() {
     for capability in ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW"] {
         assert!(refused.stderr.contains(capability), "{}", refused.stderr);
     }
+    let refused = as_nobody(&["caps", "v1"]);
+    refused.expect_code(4);
+    for capability in ["CAP_BPF", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"] {
+        assert!(refused.stderr.contains(capability), "{}", refused.stderr);
+    }
     let show = as_nobody(&["show", "v1"]);
     assert!(
         show.expect_code(0).stdout.contains("lack CAP_BPF"),
         "{}",
         show.stdout
     );
+}
+
+/// What `caps` finds on devices that offload is in caps.rs.
+#[test]
+fn a_nic_that_offloads_nothing_is_not_measured() {
+    if !require_root() {
+        return;
+    }
+    let netns = Netns::new("caps");
+    netns.veth("v0", "v1");
+    for interface in ["v0", "lo"] {
+        let file = netns.tool("xdp-probe", ["caps", interface, "-o", "/nowhere/card.toml"]);
+        file.expect_code(3);
+        assert!(
+            file.stderr.starts_with("error: not measured: ")
+                && file.stderr.contains("runs no programs in hardware"),
+            "{}",
+            file.stderr
+        );
+        assert_eq!(file.stdout, "");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! A profile is a TOML file. What it leaves out is as in the profile `full`, which is complete. The shipped ones
 //! are inside what the kernel driver accepts (Linux 6.12, drivers/net/ethernet/netronome/nfp/bpf/main.c); no card
-//! was measured, and `source` says so. `xdp-probe caps` is to write one from a real card.
+//! was measured, and `source` says so. `xdp-probe caps` writes one of a real card.
 
 use serde::{Deserialize, Serialize};
 

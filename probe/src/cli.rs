@@ -1,5 +1,7 @@
 //! The command line of `xdp-probe`: one place for help, man page and completions.
 
+use std::path::PathBuf;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -88,6 +90,18 @@ pub enum Command {
         /// Also where a program is attached (it is exchanged for a moment), or the link may go down
         #[arg(long)]
         force: bool,
+    },
+    /// Measure what an offload device accepts, by trial loads; write its profile (TOML) for xdp-offload
+    #[command(
+        after_help = "Programs and maps are loaded for the device and dropped again; nothing is attached, and nothing is left. A device that is no NFP has no profile: what it accepts is told.\n\nExamples:\n  sudo xdp-probe caps enp3s0np0 -o card.toml\n  xdp-offload check firewall.bpf.o --target nfp --profile card.toml"
+    )]
+    Caps {
+        /// The interface
+        #[arg(value_name = "IFACE")]
+        interface: String,
+        /// Write the profile there, and tell people about it on stdout; otherwise stdout has both
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// A line an event: links, MTU, features, programs attached and detached
     #[command(after_help = "Examples:\n  xdp-probe watch\n  xdp-probe watch eth0 --json")]

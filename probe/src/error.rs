@@ -49,6 +49,26 @@ pub enum Error {
         /// What was tried.
         during: &'static str,
     },
+    /// The interface takes no program, so that there is nothing to measure.
+    #[error("not measured: {}", .0.reason)]
+    NoOffload(Box<Explanation>),
+    /// The device is no NFP, and a profile was asked for.
+    #[error("no profile is written: {name} is no NFP, and other devices have no profile")]
+    NoProfile {
+        /// The interface.
+        name: String,
+    },
+    /// A signal came.
+    #[error("interrupted; nothing is left of the trials")]
+    Interrupted,
+    /// A file could not be written.
+    #[error("cannot write {path}: {kind}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        kind: std::io::ErrorKind,
+    },
     /// Output failed.
     #[error("cannot write: {0}")]
     Output(std::io::ErrorKind),
@@ -70,11 +90,15 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => 4,
-            Self::Kernel(_) | Self::Vanished { .. } | Self::Output(_) => 1,
+            Self::Kernel(_)
+            | Self::Vanished { .. }
+            | Self::Output(_)
+            | Self::File { .. }
+            | Self::Interrupted => 1,
             Self::NoSuchInterface { .. } | Self::NoSuchNetns { .. } | Self::NoSuchDriver { .. } => {
                 2
             }
-            Self::WouldDisturb(_) => 3,
+            Self::WouldDisturb(_) | Self::NoOffload(_) | Self::NoProfile { .. } => 3,
             Self::NotPermitted { .. } => 4,
         }
     }
@@ -91,12 +115,15 @@ impl Error {
             }
             Self::NoSuchDriver { .. } => Some("xdp-probe drivers lists all rows".to_owned()),
             Self::NotPermitted { .. } => Some("run it as root (sudo)".to_owned()),
-            Self::WouldDisturb(objection) => objection.remedy.clone(),
+            Self::WouldDisturb(why) | Self::NoOffload(why) => why.remedy.clone(),
+            Self::NoProfile { .. } => {
+                Some("without -o it is told what the device accepts".to_owned())
+            }
             Self::Kernel(error) if error.errno().is_some_and(kernel::Errno::is_permission) => {
                 Some("run it as root (sudo), or with CAP_NET_ADMIN, CAP_BPF, CAP_NET_RAW and (for --netns) CAP_SYS_ADMIN".to_owned())
             }
             Self::Vanished { .. } => Some("look for the cause in the kernel log (dmesg)".to_owned()),
-            Self::Kernel(_) | Self::Output(_) => None,
+            Self::Kernel(_) | Self::Output(_) | Self::File { .. } | Self::Interrupted => None,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Which XDP modes does each interface of this host support, and if not, why not?
 //!
 //! [`facts`] collects what the kernel says, [`judge`] turns it into verdicts without touching the
-//! system, [`trial`] proves the verdicts by attaching, [`render`] shows them. [`drivers`] is the shipped
-//! table of what is known about drivers that say nothing themselves.
+//! system, [`trial`] proves the verdicts by attaching, [`caps`] measures what an offload device accepts, [`render`]
+//! shows them. [`drivers`] is the shipped table of what is known about drivers that say nothing themselves.
 
+pub mod caps;
 pub mod cli;
 pub mod commands;
 pub mod drivers;

@@ -3,14 +3,15 @@
 mod golden;
 mod synthetic;
 
-use probe::render::{json, trial, watch};
+use probe::render::{caps, json, trial, watch};
 use probe::{Needs, judge};
 use schemars::{Schema, schema_for};
 
-fn schemas() -> [(&'static str, Schema); 5] {
+fn schemas() -> [(&'static str, Schema); 6] {
     [
         ("list", schema_for!(json::List<'_>)),
         ("show", schema_for!(json::Show<'_>)),
+        ("caps", schema_for!(caps::Caps<'_>)),
         ("try", schema_for!(trial::Try<'_>)),
         ("drivers", schema_for!(json::Drivers<'_>)),
         ("watch", schema_for!(watch::Line)),
@@ -33,7 +34,7 @@ fn output_keeps_to_the_schemas() {
         let (_, schema) = schemas()
             .into_iter()
             .find(|(other, _)| *other == name)
-            .expect("one of the five");
+            .expect("one of the six");
         jsonschema::validator_for(schema.as_value()).expect("a schema")
     };
     let mut list = Vec::new();

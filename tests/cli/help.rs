@@ -5,7 +5,10 @@ use tests::{golden, tool};
 use crate::code;
 
 const COMMANDS: [(&str, &[&str]); 3] = [
-    ("xdp-probe", &["list", "show", "try", "watch", "drivers"]),
+    (
+        "xdp-probe",
+        &["list", "show", "try", "caps", "watch", "drivers"],
+    ),
     (
         "xdp-offload",
         &[

@@ -164,14 +164,22 @@ impl Program {
     }
 
     /// Loads a program and gives the verifier's statistics of it: lines such as "verification time 214 usec",
-    /// "stack depth 64" and "processed 812 insns (limit 1000000) ..." (since 5.2).
+    /// "stack depth 64" and "processed 812 insns (limit 1000000) ..." (since 5.2). It is loaded once; of a refusal
+    /// [`Refusal::verifier_log`] has these lines and what a driver wrote beside the verifier, not the walk.
     pub fn load_with_statistics(spec: &ProgramSpec<'_>) -> Result<(Self, String)> {
         with_load(spec, |load| {
             let mut log = vec![0; 4096];
-            let fd = with_memory_limit(|| load(BPF_LOG_STATS, &mut log).answer)
-                .map_err(|errno| Refusal::new(Operation::LoadProgram, errno))?;
+            let answer = with_memory_limit(|| load(BPF_LOG_STATS, &mut log).answer);
             let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
-            Ok((Self { fd }, String::from_utf8_lossy(&log[..end]).into()))
+            let log = String::from_utf8_lossy(&log[..end]).into_owned();
+            match answer {
+                Ok(fd) => Ok((Self { fd }, log)),
+                Err(errno) => Err(Refusal {
+                    verifier_log: Some(log).filter(|log| !log.is_empty()),
+                    ..Refusal::new(Operation::LoadProgram, errno)
+                }
+                .into()),
+            }
         })
     }
 

@@ -61,10 +61,6 @@ impl DriverInfoReader {
     /// # Errors
     /// `Refused` with ENODEV where there is no such interface.
     pub fn read(&self, name: &str) -> Result<Option<DriverInfo>> {
-        let refused = |errno: Errno| -> Error { Refusal::new(Operation::GetEthtool, errno).into() };
-        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
-            return Err(refused(Errno::ENODEV));
-        }
         let mut info = RawDriverInfo {
             cmd: ETHTOOL_GDRVINFO,
             driver: [0; 32],
@@ -79,30 +75,43 @@ impl DriverInfoReader {
             eedump_len: 0,
             regdump_len: 0,
         };
-        let mut request = libc::ifreq {
-            ifr_name: [0; libc::IFNAMSIZ],
-            ifr_ifru: libc::__c_anonymous_ifr_ifru {
-                ifru_data: (&raw mut info).cast(),
-            },
-        };
-        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-            *to = from as libc::c_char;
-        }
-        // SAFETY: SIOCETHTOOL reads an ifreq, whose name ends with NUL, and whose data point to a live
-        // structure that is as large as ETHTOOL_GDRVINFO writes.
-        let result =
-            unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-        if result == 0 {
-            return Ok(Some(DriverInfo {
+        // SAFETY: the structure lives, and is as large as ETHTOOL_GDRVINFO writes.
+        match unsafe { self.ioctl(name, (&raw mut info).cast()) } {
+            Ok(()) => Ok(Some(DriverInfo {
                 driver: text(&info.driver),
                 version: text(&info.version),
                 firmware: text(&info.fw_version),
                 bus_info: text(&info.bus_info),
-            }));
+            })),
+            Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => Ok(None),
+            Err(error) => Err(error),
         }
-        match Errno::last() {
-            Errno::EOPNOTSUPP => Ok(None),
-            errno => Err(refused(errno)),
+    }
+
+    /// SIOCETHTOOL.
+    ///
+    /// # Safety
+    /// `data` points to the structure of an ethtool command that begins with its number, and is valid for all that the
+    /// kernel reads and writes for that command, until the call returns.
+    pub(super) unsafe fn ioctl(&self, name: &str, data: *mut libc::c_char) -> Result<()> {
+        let refused = |errno: Errno| -> Error { Refusal::new(Operation::GetEthtool, errno).into() };
+        if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
+            return Err(refused(Errno::ENODEV));
+        }
+        let mut request = libc::ifreq {
+            ifr_name: [0; libc::IFNAMSIZ],
+            ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: data },
+        };
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = from as libc::c_char;
+        }
+        // SAFETY: SIOCETHTOOL reads an ifreq, whose name ends with NUL; its data are the caller's promise.
+        let result =
+            unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(refused(Errno::last()))
         }
     }
 }

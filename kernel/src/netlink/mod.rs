@@ -13,6 +13,8 @@ mod family;
 pub mod link;
 mod message;
 pub mod netdev;
+mod registers;
 mod socket;
 
 pub use link::Route;
+pub use registers::{Registers, registers};

@@ -1,5 +1,6 @@
 //! The commands: facts in, output out.
 
+mod caps;
 mod drivers;
 mod list;
 mod show;
@@ -29,6 +30,7 @@ pub fn run(cli: &Cli, out: &mut Output<'_>) -> Result<()> {
         Command::List { interfaces, wide } => list::run(interfaces, *wide, netns, out),
         Command::Show { interface } => show::run(interface, netns, out),
         Command::Try { interfaces, force } => try_out::run(interfaces, *force, netns, out),
+        Command::Caps { interface, output } => caps::run(interface, output.as_deref(), netns, out),
         Command::Watch { interfaces } => watch::run(interfaces, out),
         Command::Drivers { name } => drivers::run(name.as_deref(), out),
         Command::Completions { shell } => {

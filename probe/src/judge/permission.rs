@@ -19,6 +19,15 @@ pub fn missing_to_attach(host: &Host) -> Vec<&'static str> {
     missing(&[load, (capabilities.net_admin, "CAP_NET_ADMIN")])
 }
 
+/// What measuring an offload device needs besides loading: the programs and maps of others are found by id.
+pub fn missing_to_measure(host: &Host) -> Vec<&'static str> {
+    let mut missing = missing_to_attach(host);
+    if !host.capabilities.sys_admin && !missing.contains(&"CAP_SYS_ADMIN") {
+        missing.push("CAP_SYS_ADMIN");
+    }
+    missing
+}
+
 /// The capability that an AF_XDP socket needs, where this process lacks it.
 pub fn missing_to_bind(host: &Host) -> Vec<&'static str> {
     missing(&[(host.capabilities.net_raw, "CAP_NET_RAW")])

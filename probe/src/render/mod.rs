@@ -1,5 +1,6 @@
 //! Verdicts for people (tables, pages) and for programs (JSON).
 
+pub mod caps;
 pub mod driver;
 pub mod json;
 mod paint;

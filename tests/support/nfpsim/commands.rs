@@ -21,17 +21,36 @@ impl Simulator {
         files: &[&Path],
         commands: &[&str],
     ) -> Result<Vec<Output>, SimulatorError> {
+        let outputs = self.run_each(std::slice::from_ref(profile), files, commands)?;
+        Ok(outputs.into_iter().flatten().collect())
+    }
+
+    /// The same with a card of each profile, one after the other in one machine: the outputs of each.
+    ///
+    /// # Errors
+    /// As [`Simulator::run`].
+    pub fn run_each(
+        &self,
+        profiles: &[Profile],
+        files: &[&Path],
+        commands: &[&str],
+    ) -> Result<Vec<Vec<Output>>, SimulatorError> {
         let spec = Spec {
             memory: MEMORY,
             ..Spec::default()
         };
         let guest = Guest::boot(&self.lab, &spec, files)?;
-        guest
-            .try_run(&format!("modprobe nfpsim {}", parameters(profile)))?
-            .ok()?;
-        commands
-            .iter()
-            .map(|command| Ok(guest.try_run(command)?))
-            .collect()
+        let run = |profile: &Profile| {
+            let insert = format!(
+                "modprobe -r nfpsim; modprobe nfpsim {}",
+                parameters(profile)
+            );
+            guest.try_run(&insert)?.ok()?;
+            commands
+                .iter()
+                .map(|command| Ok(guest.try_run(command)?))
+                .collect()
+        };
+        profiles.iter().map(run).collect()
     }
 }

@@ -379,9 +379,24 @@ static void sim_get_drvinfo(struct net_device *dev,
 	strscpy(info->fw_version, "0.0.0.0 0.0 sim bpf", sizeof(info->fw_version));
 }
 
+/* As nfp_net_get_regs(): the control BAR */
+static int sim_get_regs_len(struct net_device *dev)
+{
+	return NFP_NET_CFG_BAR_SZ;
+}
+
+static void sim_get_regs(struct net_device *dev, struct ethtool_regs *regs,
+			 void *p)
+{
+	regs->version = 0;
+	memcpy(p, sim_bar, NFP_NET_CFG_BAR_SZ);
+}
+
 static const struct ethtool_ops sim_ethtool_ops = {
 	.get_drvinfo	= sim_get_drvinfo,
 	.get_link	= ethtool_op_get_link,
+	.get_regs_len	= sim_get_regs_len,
+	.get_regs	= sim_get_regs,
 };
 
 /* ---- debugfs ---- */

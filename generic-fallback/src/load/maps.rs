@@ -188,7 +188,7 @@ impl Context<'_> {
         .or_else(|| {
             differs(
                 "its interface",
-                self.device.unwrap_or(0).to_string(),
+                self.device_of(def).unwrap_or(0).to_string(),
                 there.ifindex.unwrap_or(0).to_string(),
             )
         })
@@ -211,7 +211,7 @@ impl Context<'_> {
             flags: def.flags,
             numa_node: (def.flags & BPF_F_NUMA_NODE != 0).then_some(def.numa_node),
             map_extra: def.map_extra,
-            ifindex: self.device,
+            ifindex: self.device_of(def),
             inner: inner.as_ref().map(AsFd::as_fd),
             btf: self
                 .btf
@@ -247,6 +247,13 @@ impl Context<'_> {
             self.max_entries(def),
             def.flags
         )
+    }
+
+    /// The NIC that a map is created on. One of events stays on the host, which reads them
+    /// (`bpf_map_offload_neutral`, include/linux/bpf.h).
+    fn device_of(&self, def: &MapDef) -> Option<u32> {
+        self.device
+            .filter(|_| MapKind(def.kind) != MapKind::PERF_EVENT_ARRAY)
     }
 
     fn max_entries(&self, def: &MapDef) -> u32 {

@@ -19,7 +19,18 @@ pub(crate) fn run(install: Install) -> Result<()> {
     build(install)?;
     heading("hardware tests");
     show(cargo().args(["build", "--quiet"]))?;
-    run_tests(&TESTS)
+    run_tests(&TESTS, &mut std::io::stdout())
+}
+
+/// Why the lab cannot be built; none where it is there already.
+pub(crate) fn obstacle(install: Install) -> Option<String> {
+    if Lab::open().is_ok() {
+        None
+    } else if install == Install::Never {
+        Some("it is not built, and --no-install was given".to_owned())
+    } else {
+        (!install::is_root()).then(|| "building it needs root here".to_owned())
+    }
 }
 
 /// Builds the lab where it is not, and says how long it took and how large it is.

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that tells whether the project works, in one run.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::thread;
 use std::time::Instant;
 
 use support::{Failed, Output};
@@ -76,13 +77,29 @@ pub(crate) fn run(install: Install) -> Result<()> {
         python::run(install)
     });
     run.step("build", None, || show(cargo().args(["build", "--quiet"])));
-    run.step("virtual lab", None, || lab::build(install));
+    run.step("test programs", None, || {
+        show(cargo().args(["test", "--quiet", "--workspace", "--no-run"]))
+    });
+    run.step("virtual lab", lab::obstacle(install), || {
+        lab::build(install)
+    });
+    // An emulated machine takes one processor: the other tests run beside it.
+    let hardware = thread::spawn(|| {
+        let mut words = Vec::new();
+        let result = run_tests(&lab::TESTS, &mut words);
+        (words, result)
+    });
     run.step("tests", None, || {
         let targets = targets()?;
         let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-        run_tests(&targets)
+        run_tests(&targets, &mut io::stdout())
     });
-    run.step("hardware tests", None, || run_tests(&lab::TESTS));
+    run.step("hardware tests", None, || {
+        let (words, result) = hardware.join().expect("the thread does not panic");
+        // Nobody to print for is no reason to lose the result.
+        let _ = io::stdout().write_all(&words);
+        result
+    });
     let no_demo = lacks(&[IP]).or_else(|| (!install::is_root()).then(|| "needs root".to_owned()));
     run.step("demo", no_demo, || demo::run(Install::Never));
     run.end()
@@ -157,7 +174,7 @@ fn targets() -> Result<Vec<String>> {
 
 /// `cargo test` on test targets, and but for those of the lab on all that stands beside the code. Its output is passed on, and the
 /// numbers of its many "test result" lines are added up.
-pub(crate) fn run_tests(targets: &[&str]) -> Result<()> {
+pub(crate) fn run_tests(targets: &[&str], out: &mut dyn Write) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if targets != lab::TESTS {
@@ -170,7 +187,7 @@ pub(crate) fn run_tests(targets: &[&str]) -> Result<()> {
         .env("XDP_BINARIES", target_folder().join("debug"))
         .stdout(Stdio::piped());
     let line = Output::command_line(&command);
-    println!("$ {}", short(&line));
+    let _ = writeln!(out, "$ {}", short(&line));
     let failed = |how: String| Failed {
         command: line.clone(),
         how,
@@ -183,12 +200,12 @@ pub(crate) fn run_tests(targets: &[&str]) -> Result<()> {
     for line in BufReader::new(child.stdout.take().expect("stdout is piped")).lines() {
         let Ok(line) = line else { break };
         sum.add(&line);
-        println!("{line}");
+        let _ = writeln!(out, "{line}");
     }
     let status = child
         .wait()
         .map_err(|error| failed(format!("was lost: {error}")))?;
-    println!("{} tests passed, {} failed", sum.passed, sum.failed);
+    let _ = writeln!(out, "{} tests passed, {} failed", sum.passed, sum.failed);
     if status.success() {
         Ok(())
     } else {

@@ -16,7 +16,10 @@ const COMMANDS: [(&str, &[&str]); 3] = [
             "explain",
         ],
     ),
-    ("hw-matrix", &["run", "diff", "list"]),
+    (
+        "hw-matrix",
+        &["run", "diff", "list", "accept", "report", "cell"],
+    ),
 ];
 
 #[test]

@@ -59,6 +59,7 @@ pub(crate) const PYTHON_VENV: Tool = tool(
     "for test peers from the Python Package Index",
 );
 pub(crate) const XZ: Tool = tool("xz", "xz-utils", "unpacks the kernel source");
+pub(crate) const CHROMIUM: Tool = tool("chromium", "chromium", "opens report.html in a test");
 pub(crate) const Z3: Tool = tool("z3", "z3", "proves that rewritten programs are the same");
 
 pub(crate) const SSHD: Tool = tool(

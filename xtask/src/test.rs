@@ -10,8 +10,8 @@ use support::{Failed, Output};
 use crate::demo;
 use crate::error::{Error, Result};
 use crate::install::{
-    self, BPFTOOL, CC, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON, PYTHON_VENV, SSHD,
-    Tool, XDP_LOADER, XZ, Z3,
+    self, BPFTOOL, CC, CHROMIUM, CLANG, ETHTOOL, IP, Install, LIBBPF, LLVM_STRIP, PYTHON,
+    PYTHON_VENV, SSHD, Tool, XDP_LOADER, XZ, Z3,
 };
 use crate::lab;
 use crate::python;
@@ -20,7 +20,7 @@ use crate::selftests;
 use crate::steps::{cargo, heading, short, show, target_folder};
 
 /// What the tests as a whole use.
-const TOOLS: [Tool; 13] = [
+const TOOLS: [Tool; 14] = [
     IP,
     ETHTOOL,
     BPFTOOL,
@@ -34,6 +34,7 @@ const TOOLS: [Tool; 13] = [
     Z3,
     SSHD,
     PYTHON_VENV,
+    CHROMIUM,
 ];
 
 /// Runs all of it. A step that fails does not keep the next ones from running; a step that cannot run is skipped

@@ -15,12 +15,12 @@ use crate::results::{self, ReadError, Results};
 /// Show what changed between two results; exit code 5 on a regression
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hw-matrix diff monday/results.jsonl tuesday/results.jsonl\n\nRegressions: broken (passed before), new failure (not in BASE, or known there, and does not pass),\nchanged (passes with another outcome), gone (not run any more). Told only: flaky, known bad, slower, fixed"
+    after_help = "Example:\n  hw-matrix diff monday tuesday\n\nRegressions: broken (passed before), new failure (not in BASE, or known there, and does not pass),\nchanged (passes with another outcome), gone (not run any more). Told only: flaky, known bad, slower, fixed"
 )]
 pub(super) struct Arguments {
-    /// The earlier results.jsonl
+    /// The earlier results.jsonl, or the folder of one
     base: PathBuf,
-    /// The later results.jsonl
+    /// The later results.jsonl, or the folder of one
     new: PathBuf,
     /// Write JSON (schema hw-matrix/diff/v1)
     #[arg(long)]
@@ -50,7 +50,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
     )
 }
 
+/// Reads a results.jsonl, or that of a folder.
 pub(super) fn read(path: &Path) -> Result<Results, Failure> {
+    let path = &if path.is_dir() {
+        path.join("results.jsonl")
+    } else {
+        path.to_owned()
+    };
     let file = File::open(path).map_err(|error| Failure::file(path, &error))?;
     results::read(file).map_err(|error| match error {
         ReadError::Io(error) => Failure::file(path, &error),

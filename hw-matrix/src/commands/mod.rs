@@ -1,8 +1,11 @@
 //! The command line: arguments in, text and exit code out. One file a subcommand.
 
+mod accept;
+mod cell;
 mod diff;
 mod lab;
 mod list;
+mod report;
 mod run;
 
 use std::fs::File;
@@ -36,6 +39,9 @@ enum Subcommands {
     Diff(diff::Arguments),
     #[command(subcommand)]
     Lab(lab::Arguments),
+    Accept(accept::Arguments),
+    Report(report::Arguments),
+    Cell(cell::Arguments),
     /// Print shell completions
     #[command(
         after_help = "Example:\n  hw-matrix completions bash > /etc/bash_completion.d/hw-matrix"
@@ -126,6 +132,9 @@ pub fn main() -> ExitCode {
         Subcommands::Run(arguments) => run::run(&arguments),
         Subcommands::Diff(arguments) => diff::run(&arguments),
         Subcommands::Lab(arguments) => lab::run(&arguments),
+        Subcommands::Accept(arguments) => accept::run(&arguments),
+        Subcommands::Report(arguments) => report::run(&arguments),
+        Subcommands::Cell(arguments) => cell::run(&arguments),
         Subcommands::Completions { shell } => completions(shell),
     };
     match end {

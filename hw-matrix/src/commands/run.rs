@@ -1,4 +1,4 @@
-//! `hw-matrix run`: runs the cells and writes results.jsonl.
+//! `hw-matrix run`: runs the cells, writes results.jsonl as it goes and the reports at the end.
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,6 +16,7 @@ use crate::executor::Executors;
 use crate::executor::local::Local;
 use crate::executor::ssh::Ssh;
 use crate::executor::vm::Vm;
+use crate::history;
 use crate::progress::{self, Progress};
 use crate::results::{Header, Journal, Line, Results, SCHEMA, Status};
 use crate::runner::{self, Plan, Summary};
@@ -24,7 +25,8 @@ use crate::spec::Lab;
 /// The copy of the lab file in the folder of results: what the run was begun with.
 const LAB_COPY: &str = "lab.toml";
 
-/// Run the cells, several hosts side by side, and write results.jsonl
+/// Run the cells, several hosts side by side; write results.jsonl as it goes, junit.xml, results.ktap and report.html
+/// at the end
 ///
 /// A cell that does not pass is tried once more, and is flaky if it passes then. An attach cell attaches the program in
 /// just its mode, never replaces a program that is there already, and detaches what it attached. A first Ctrl-C ends the
@@ -52,6 +54,9 @@ pub(super) struct Arguments {
     /// Compare with an earlier results.jsonl afterwards, as `diff` does [default: the lab file's `baseline`]
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Earlier runs, DIR/*/results.jsonl: shown in report.html; a host that died in each of the last three may die once
+    #[arg(long, value_name = "DIR")]
+    history: Option<PathBuf>,
     #[command(flatten)]
     tools: Tools,
 }
@@ -90,6 +95,8 @@ pub(super) struct Job<'a> {
     pub(super) before: Option<Results>,
     /// How many hosts side by side.
     pub(super) jobs: usize,
+    /// Hosts that may die only once.
+    pub(super) frail: Vec<String>,
     /// Where the programs are.
     pub(super) tools: &'a Tools,
 }
@@ -99,6 +106,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
     );
+    let history = arguments.history.as_deref();
+    let past = super::report::past(history, u64::MAX)?;
+    let frail = history::frail(&past);
+    for host in &frail {
+        let _ = writeln!(
+            anstream::stderr(),
+            "note: host {host} died or could not be used in each of the last runs, and may die only once in this one"
+        );
+    }
     let job = match &arguments.resume {
         None => Job {
             lab_file: arguments.lab.clone().unwrap_or_default(),
@@ -106,6 +122,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
             out: &arguments.out,
             before: None,
             jobs,
+            frail,
             tools: &arguments.tools,
         },
         Some(folder) => {
@@ -116,6 +133,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
                 out: folder,
                 before: Some(before),
                 jobs,
+                frail,
                 tools: &arguments.tools,
             }
         }
@@ -133,10 +151,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         (None, None) => None,
     };
     let out = job.out;
-    let results = out.join("results.jsonl");
     let summary = job.run(&text, &lab, Progress::new)?;
+    let results = super::diff::read(out)?;
+    let past = super::report::past(history, results.header.started)?;
+    super::report::write(out, &results, base.as_ref(), &past)?;
     let counts = progress::counts(&summary.counts);
-    writeln!(anstream::stdout(), "{}: {counts}", results.display())?;
+    let path = out.join("results.jsonl");
+    writeln!(anstream::stdout(), "{}: {counts}", path.display())?;
     if !summary.complete {
         let done: usize = summary.counts.values().sum();
         return Err(Failure::system(format!(
@@ -145,7 +166,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         )));
     }
     if let Some(base) = base {
-        return report_against(&base, &super::diff::read(&results)?, false);
+        return report_against(&base, &results, false);
     }
     Ok(end_of(&summary))
 }
@@ -217,7 +238,7 @@ impl Job<'_> {
             cells,
             objects: folder_of(&self.lab_file).to_owned(),
             jobs: self.jobs,
-            frail: Vec::new(),
+            frail: std::mem::take(&mut self.frail),
             before: self.before.take(),
         };
         let ended = runner::run(&plan, &executors, journal, &stop, &mut |event| {

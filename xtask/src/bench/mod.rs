@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 
 use crate::error::{Error, Result};
-use crate::install::{self, IP, Install, TIME, XDP_LOADER};
+use crate::install::{self, CHROMIUM, IP, Install, TIME, XDP_LOADER};
 use crate::steps::{cargo, show, target_folder};
 
 /// What is measured.
@@ -27,6 +27,8 @@ pub(crate) enum Benchmark {
     Nfp,
     /// Programs lowered for the NFP: the words that its driver emits, and eBPF instructions, beside the originals'
     Lower,
+    /// hw-matrix at 120,000 cells on simulated hosts: its own time a cell, its memory, the reports, the page in Chromium
+    Matrix,
 }
 
 /// Builds the commands for release and measures them.
@@ -37,6 +39,12 @@ pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
         Benchmark::Check => check::run,
         // Nothing is timed.
         Benchmark::Lower => return lower::run(install),
+        // Simulated hosts and a browser, no root.
+        Benchmark::Matrix => {
+            install::ensure(&[CHROMIUM], install)?;
+            let bench = ["bench", "--quiet", "-p", "hw-matrix", "--bench", "matrix"];
+            return show(cargo().args(bench));
+        }
         // Nothing of it touches the kernel, and no command is beside it.
         Benchmark::Nfp => {
             return show(cargo().args([

@@ -93,7 +93,7 @@ pub enum Command {
     },
     /// Measure what an offload device accepts, by trial loads; write its profile (TOML) for xdp-offload
     #[command(
-        after_help = "Programs and maps are loaded for the device and dropped again; nothing is attached, and nothing is left. A device that is no NFP has no profile: what it accepts is told.\n\nExamples:\n  sudo xdp-probe caps enp3s0np0 -o card.toml\n  xdp-offload check firewall.bpf.o --target nfp --profile card.toml"
+        after_help = "Programs and maps are loaded for the device and dropped again; nothing is attached, and nothing is left. A device that is no NFP has no profile: what it accepts is told.\n\nExamples:\n  sudo xdp-probe caps enp3s0np0 -o card.toml\n  xdp-offload check firewall.bpf.o --profile card.toml"
     )]
     Caps {
         /// The interface

@@ -128,7 +128,7 @@ impl<'a> Card<'a> {
     }
 
     /// Fails where the interface is gone.
-    fn still_there(&self) -> Result<()> {
+    pub(super) fn still_there(&self) -> Result<()> {
         match Route::open()?.link_by_index(self.ifindex) {
             Ok(_) => Ok(()),
             Err(error) if error.errno() == Some(Errno::ENODEV) => Err(Error::Vanished {

@@ -55,7 +55,14 @@ pub fn run(snapshot: &Snapshot, facts: &Facts, stop: &AtomicBool) -> Result<Repo
         });
     }
     let mut card = Card::open(snapshot, facts, stop)?;
-    let answers = survey::survey(&mut card)?;
+    let answers = match survey::survey(&mut card) {
+        Ok(answers) => answers,
+        Err(error) => {
+            // A trial can fail anywhere when the interface goes; that it is gone says more.
+            card.still_there()?;
+            return Err(error);
+        }
+    };
     let left = card.left()?;
     Ok(Report {
         profile: profile::profile(&answers),

@@ -1,0 +1,61 @@
+//! xdp-probe and xdp-offload on real drivers, in machines of the virtual lab: one for each kernel.
+
+mod gone;
+mod phases;
+mod quirks;
+mod truth;
+
+use std::path::PathBuf;
+
+use hw_matrix::lab::{Nic, Spec};
+use tests::corpus;
+use tests::lab::{Guest, obtain};
+use truth::Truth;
+
+/// A machine with all kinds of NICs.
+fn boot(kernel: &str) -> Option<Guest> {
+    let lab = obtain()?;
+    let spec = Spec {
+        kernel: Some(kernel.to_owned()),
+        nics: phases::NICS
+            .iter()
+            .map(|nic| Nic::parse(nic).expect("a NIC"))
+            .collect(),
+        memory: 1024,
+        // virtio_net and igb make queues for them.
+        cpus: 2,
+        ..Spec::default()
+    };
+    let files = [corpus("pass"), corpus("rx_metadata")];
+    let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+    Some(Guest::boot(&lab, &spec, &files).unwrap_or_else(|error| panic!("{kernel}: {error}")))
+}
+
+fn all(kernel: &str) {
+    let Some(guest) = boot(kernel) else { return };
+    guest.run("modprobe -a tun veth bonding team bridge 8021q macvlan dummy vxlan; ip netns add elsewhere");
+    let truth = Truth::of(&guest);
+    println!("{}", truth.text);
+    println!(
+        "Linux {kernel}: {} verdicts compared in {} states of interfaces, {} disagreements, {} unknown",
+        truth.compared, truth.interfaces, truth.disagreements, truth.unknown
+    );
+    assert_eq!(truth.disagreements, 0, "{}", truth.text);
+    assert_eq!(
+        truth.unknown, 0,
+        "root can know everything here\n{}",
+        truth.text
+    );
+    quirks::all(&guest);
+    gone::all(&guest);
+}
+
+#[test]
+fn linux_6_12() {
+    all("6.12");
+}
+
+#[test]
+fn linux_7_3() {
+    all("7.3");
+}

@@ -7,14 +7,13 @@ mod truth;
 
 use std::path::PathBuf;
 
-use hw_matrix::lab::{Nic, Spec};
+use hw_matrix::lab::{Lab, Nic, Spec};
 use tests::corpus;
 use tests::lab::{Guest, obtain};
 use truth::Truth;
 
 /// A machine with all kinds of NICs.
-fn boot(kernel: &str) -> Option<Guest> {
-    let lab = obtain()?;
+fn boot(lab: &Lab, kernel: &str) -> Guest {
     let spec = Spec {
         kernel: Some(kernel.to_owned()),
         nics: phases::NICS
@@ -28,11 +27,14 @@ fn boot(kernel: &str) -> Option<Guest> {
     };
     let files = [corpus("pass"), corpus("rx_metadata")];
     let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
-    Some(Guest::boot(&lab, &spec, &files).unwrap_or_else(|error| panic!("{kernel}: {error}")))
+    Guest::boot(lab, &spec, &files).unwrap_or_else(|error| panic!("{kernel}: {error}"))
 }
 
-fn all(kernel: &str) {
-    let Some(guest) = boot(kernel) else { return };
+/// On the kernel that `choose` takes of the lab's.
+fn all(choose: impl FnOnce(Vec<String>) -> Option<String>) {
+    let Some(lab) = obtain() else { return };
+    let kernel = choose(lab.kernels()).expect("the lab has kernels");
+    let guest = boot(&lab, &kernel);
     guest.run("modprobe -a tun veth bonding team bridge 8021q macvlan dummy vxlan; ip netns add elsewhere");
     let truth = Truth::of(&guest);
     println!("{}", truth.text);
@@ -51,11 +53,11 @@ fn all(kernel: &str) {
 }
 
 #[test]
-fn linux_6_12() {
-    all("6.12");
+fn the_oldest_kernel() {
+    all(|kernels| kernels.into_iter().next());
 }
 
 #[test]
-fn linux_7_3() {
-    all("7.3");
+fn the_newest_kernel() {
+    all(|mut kernels| kernels.pop());
 }

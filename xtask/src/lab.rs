@@ -11,7 +11,15 @@ use crate::steps::{cargo, heading, show};
 use crate::test::run_tests;
 
 /// The test targets of `tests/Cargo.toml` that use machines of the lab.
-pub(crate) const TESTS: [&str; 5] = ["equal", "fit", "lab", "nfp_accept", "nfp_attach"];
+pub(crate) const TESTS: [&str; 7] = [
+    "caps",
+    "equal",
+    "fit",
+    "lab",
+    "lab_probe",
+    "nfp_accept",
+    "nfp_attach",
+];
 
 /// Builds the lab, and runs the tests in it.
 pub(crate) fn run(install: Install) -> Result<()> {

@@ -72,9 +72,17 @@ impl Guest {
     /// # Errors
     /// The machine died or hangs, or the command took longer than [`Guest::LIMIT`]. How the command ended is in its output.
     pub fn try_run(&self, command: &str) -> Result<Output, LabError> {
+        self.try_run_within(command, Self::LIMIT)
+    }
+
+    /// As [`Guest::try_run`], for what takes longer than [`Guest::LIMIT`].
+    ///
+    /// # Errors
+    /// The machine died or hangs, or the command took longer than `limit`.
+    pub fn try_run_within(&self, command: &str, limit: Duration) -> Result<Output, LabError> {
         let folder = self.folder.path().display();
         let script = format!("cd {folder}\nexport PATH={folder}:$PATH\n{command}\n");
-        let output = self.machine.run(&script, Self::LIMIT)?;
+        let output = self.machine.run(&script, limit)?;
         Ok(Output {
             command: command.to_owned(),
             code: output.code,

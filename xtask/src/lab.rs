@@ -11,12 +11,16 @@ use crate::steps::{cargo, heading, show};
 use crate::test::run_tests;
 
 /// The test targets of `tests/Cargo.toml` that use machines of the lab.
-pub(crate) const TESTS: [&str; 7] = [
+pub(crate) const TESTS: [&str; 8] = [
     "caps",
     "equal",
     "fit",
     "lab",
+    "lab_offload",
     "lab_probe",
+    "nfp_accept",
+    "nfp_attach",
+];
     "nfp_accept",
     "nfp_attach",
 ];

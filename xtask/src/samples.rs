@@ -1,4 +1,4 @@
-//! `cargo xtask samples`: the objects of the corpus and of the worked examples from their sources.
+//! `cargo xtask samples`: the objects of the corpus, of the worked examples and of tests from their sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Folder {
     include: &'static str,
 }
 
-const FOLDERS: [Folder; 2] = [
+const FOLDERS: [Folder; 3] = [
     Folder {
         path: "tests/corpus",
         folders: &["", "bad"],
@@ -30,6 +30,11 @@ const FOLDERS: [Folder; 2] = [
     },
     Folder {
         path: "tests/examples",
+        folders: &[""],
+        include: "../corpus/include",
+    },
+    Folder {
+        path: "tests/lab_offload",
         folders: &[""],
         include: "../corpus/include",
     },

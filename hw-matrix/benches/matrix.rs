@@ -1,5 +1,7 @@
 //! The runner and the page at scale: 200 hosts x 4 NICs x 50 programs x 3 modes, simulated. `cargo xtask bench matrix`.
 
+#![allow(clippy::cast_precision_loss)] // counts and sizes of files, printed with a few digits
+
 #[path = "../tests/browser/mod.rs"]
 mod browser;
 

@@ -21,9 +21,6 @@ pub(crate) const TESTS: [&str; 8] = [
     "nfp_accept",
     "nfp_attach",
 ];
-    "nfp_accept",
-    "nfp_attach",
-];
 
 /// Builds the lab, and runs the tests in it.
 pub(crate) fn run(install: Install) -> Result<()> {

@@ -75,12 +75,13 @@ impl Browser {
             complaints: Vec::new(),
             _profile: profile,
         };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let session = browser.call("Target.attachToTarget", attach);
-        browser.session = session["sessionId"].as_str().unwrap().to_owned();
+        let session = browser.call("Target.attachToTarget", &attach);
+        let id = session["sessionId"].as_str().unwrap();
+        id.clone_into(&mut browser.session);
         for domain in ["Network", "Page", "Runtime", "Log"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
@@ -89,7 +90,7 @@ impl Browser {
     pub(crate) fn open(&mut self, file: &Path) {
         self.loaded = false;
         let url = format!("file://{}", file.display());
-        self.call("Page.navigate", json!({"url": url}));
+        self.call("Page.navigate", &json!({"url": url}));
         let begun = Instant::now();
         while !self.loaded {
             assert!(
@@ -105,20 +106,20 @@ impl Browser {
     pub(crate) fn size(&mut self, width: u32, height: u32, mobile: bool) {
         let metrics =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
-        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
     /// `light` or `dark`.
     pub(crate) fn scheme(&mut self, scheme: &str) {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.call("Emulation.setEmulatedMedia", json!({"features": features}));
+        self.call("Emulation.setEmulatedMedia", &json!({"features": features}));
     }
 
     /// The value of an expression in the page.
     pub(crate) fn ask(&mut self, expression: &str) -> Value {
         let question =
             json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let answer = self.call("Runtime.evaluate", question);
+        let answer = self.call("Runtime.evaluate", &question);
         assert!(
             answer["exceptionDetails"].is_null(),
             "{expression}: {answer}"
@@ -139,13 +140,13 @@ impl Browser {
         ));
         for kind in ["mousePressed", "mouseReleased"] {
             let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", event);
+            self.call("Input.dispatchMouseEvent", &event);
         }
     }
 
     /// Types into what has the focus.
     pub(crate) fn type_text(&mut self, text: &str) {
-        self.call("Input.insertText", json!({"text": text}));
+        self.call("Input.insertText", &json!({"text": text}));
     }
 
     /// Asks again and again until the expression is true.
@@ -159,13 +160,13 @@ impl Browser {
 
     /// What the page looks like, as a PNG.
     pub(crate) fn screenshot(&mut self) -> Vec<u8> {
-        let shot = self.call("Page.captureScreenshot", json!({"format": "png"}));
+        let shot = self.call("Page.captureScreenshot", &json!({"format": "png"}));
         let text = shot["data"].as_str().unwrap();
         data_encoding::BASE64.decode(text.as_bytes()).unwrap()
     }
 
     /// Calls a method and gives its result; what happens meanwhile is noted.
-    pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.next += 1;
         let mut call = json!({"id": self.next, "method": method, "params": parameters});
         if !self.session.is_empty() {

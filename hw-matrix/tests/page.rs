@@ -63,7 +63,7 @@ fn the_page_shows_what_changed_and_its_filters_and_cells_can_be_clicked() {
 
     // A changed cell is one click away, with its log and the kernel's words.
     browser.click("#changes button");
-    browser.wait_for("document.querySelector('#cells details').open");
+    browser.wait_for("document.querySelector('#cells details pre') !== null");
     assert_eq!(browser.text("#shown"), "(1 of 9)");
     let cell = browser.text("#cells");
     for words in [

@@ -63,6 +63,8 @@ impl Labgrid {
             .netns
             .command(self.bin.join(program))
             .args(arguments)
+            // Where the coordinator keeps its places.
+            .current_dir(self.folder.path())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
             .spawn()

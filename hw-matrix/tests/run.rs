@@ -16,7 +16,8 @@ nic.ghost.ifname = "none0"
 
 [host.far]
 executor = "ssh"
-address = "far.example"
+address = "127.0.0.1"
+port = 1
 nic.a.ifname = "eth0"
 
 [program.pass]
@@ -62,7 +63,7 @@ fn a_run_judges_each_cell_and_undoes_what_it_attached() {
         "PASS here/a/pass/offload/attach: refused: sim: no offload here",
         "ERROR here/ghost/pass/native/attach: no interface is NIC `ghost` (ifname none0)",
         "SKIP here/ghost/pass/generic/attach: excluded: one is enough",
-        "ERROR far/a/pass/native/attach: host far cannot be used: this version runs local hosts only, not ssh",
+        "ERROR far/a/pass/native/attach: host far cannot be used: 127.0.0.1 cannot be reached by ssh: ssh: connect to host 127.0.0.1 port 1: Connection refused",
         "one/results.jsonl: 4 pass, 8 error, 3 skip",
     ] {
         assert!(

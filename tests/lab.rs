@@ -1,5 +1,7 @@
 //! The virtual lab itself: machines boot with every NIC, run commands, and their deaths are noticed.
 
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hw_matrix::lab::{Lab, LabError, MODELS, Machine, Nic, Spec};
@@ -129,16 +131,41 @@ fn a_nic_that_cannot_be_is_told() {
     let error = Machine::boot(&lab, &spec("6.12", &["igb,no_such=1"])).expect_err("no such NIC");
     let text = error.to_string();
     assert!(text.contains("Property 'igb.no_such' not found"), "{text}");
-    let error = Machine::boot(&lab, &spec("6.12", &["nfpsim,no_such=1x"]));
-    assert!(
-        error.is_ok(),
-        "the kernel leaves unknown parameters of modules alone"
-    );
     let error = Machine::boot(&lab, &spec("6.12", &["nfpsim,abi=x"])).expect_err("no number");
     assert!(
         matches!(&error, LabError::Setup(why) if why.contains("nfpsim")),
         "{error}"
     );
+}
+
+/// `lab shell`, on a terminal of 30 lines and 99 columns that script(1) makes.
+fn a_shell_on_a_terminal(name: &str) {
+    let shell = format!(
+        "stty rows 30 cols 99; {} lab shell {name}",
+        binary("hw-matrix").display()
+    );
+    let mut terminal = Command::new("timeout")
+        .args(["120", "script", "-qec", &shell, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script starts");
+    let mut keys = terminal.stdin.take().expect("stdin is piped");
+    let mut screen = terminal.stdout.take().expect("stdout is piped");
+    let mut shown = String::new();
+    let mut wait_for = |words: &str| {
+        let mut bytes = [0; 4096];
+        while !shown.contains(words) {
+            let count = screen.read(&mut bytes).expect("a terminal");
+            assert!(count > 0, "no '{words}' in {shown}");
+            shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    wait_for("# ");
+    keys.write_all(b"stty size\n").expect("typed");
+    wait_for("30 99");
+    keys.write_all(b"exit\n").expect("typed");
+    assert_eq!(terminal.wait().expect("it ends").code(), Some(0));
 }
 
 /// Stops a machine that a failed test leaves.
@@ -177,6 +204,7 @@ fn machines_that_stay() {
     );
     lab(&format!("run --in {name} -- false")).expect_code(1);
     lab(&format!("run --in {name} --time 1 -- sleep 99")).expect_code(124);
+    a_shell_on_a_terminal(&name);
     lab(&format!("stop {name}")).expect_code(0);
     let gone = lab(&format!("run --in {name} -- true"));
     assert!(

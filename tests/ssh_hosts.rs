@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::{Netns, Output, binary, corpus, require_command, require_root};
+use tests::{Netns, Output, binary, corpus, require_command, require_root, stripped};
 
 /// A host: its namespace, and the sshd in it.
 struct Host {
@@ -131,13 +131,8 @@ fn lab() -> Option<Lab> {
     };
     fs::write(path.join("known_hosts"), known("host_key")).expect("written");
     fs::write(path.join("strangers"), known("wrong_key")).expect("written");
-    // Symbols would be copied over the wire: as an installed program it has none.
     for name in ["xdp-probe", "xdp-offload"] {
-        let mut strip = Command::new("strip");
-        strip.arg("-o").arg(path.join(name)).arg(binary(name));
-        Output::of(&mut strip)
-            .and_then(Output::ok)
-            .unwrap_or_else(|error| panic!("{error}"));
+        stripped(&binary(name), &path.join(name));
     }
     let mut text = String::new();
     for (host, name) in hosts.iter().zip(["left", "right"]) {

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod drivers;
 pub mod error;
 pub mod facts;
+mod feature_names;
 pub mod judge;
 pub mod kernel_log;
 pub mod render;

@@ -10,7 +10,7 @@ use kernel::netlink::link::{Link, Route};
 use kernel::netlink::netdev::Netdev;
 
 use crate::Result;
-use crate::render::json::xdp_feature_names;
+use crate::feature_names::xdp_feature_names;
 
 /// How long a link may take to come back: an emulated igb took 0.6 to 2 s, copper with autonegotiation takes up to 4 s.
 const CARRIER_PATIENCE: Duration = Duration::from_secs(6);

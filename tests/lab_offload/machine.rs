@@ -1,12 +1,12 @@
 //! The machine, with our commands in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use hw_matrix::lab::{Lab, Nic, Spec};
 use serde_json::Value;
-use tests::{Output, binary, corpus, corpus_names, lab, workspace};
+use tests::{Output, binary, corpus, corpus_names, lab, stripped, workspace};
 
 use crate::suite;
 
@@ -44,12 +44,7 @@ impl Guest {
             })
             .unzip();
         let guest = folder.path().join("offload-guest");
-        let mut strip = Command::new("strip");
-        strip.arg("-o").arg(&guest);
-        strip.arg(env!("CARGO_BIN_EXE_offload-guest"));
-        Output::of(&mut strip)
-            .and_then(Output::ok)
-            .unwrap_or_else(|error| panic!("{error}"));
+        stripped(Path::new(env!("CARGO_BIN_EXE_offload-guest")), &guest);
         files.push(guest);
         files.extend(suite::objects(&lab, folder.path()));
         for object in ["flows", "stack_constant"] {

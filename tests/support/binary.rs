@@ -20,6 +20,18 @@ pub fn binary(name: &str) -> PathBuf {
     FOLDER.get_or_init(folder).join(name)
 }
 
+/// Copies a program without its symbols, which a guest or a host would read over a wire.
+///
+/// # Panics
+/// If `strip` fails.
+pub fn stripped(program: &Path, to: &Path) {
+    let mut strip = Command::new("strip");
+    strip.arg("-o").arg(to).arg(program);
+    Output::of(&mut strip)
+        .and_then(Output::ok)
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// Runs one of the project's binaries in the caller's namespace.
 ///
 /// # Panics

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use hw_matrix::lab::{Install, Lab, LabError, Machine, Spec};
 use tempfile::TempDir;
 
-use crate::{Output, binary, require};
+use crate::{Output, binary, require, stripped};
 
 /// The lab, built for a test. `None`: it cannot be had here, which was said; in CI the test fails.
 pub fn obtain() -> Option<Lab> {
@@ -44,15 +43,7 @@ impl Guest {
     pub fn boot(lab: &Lab, spec: &Spec, files: &[&Path]) -> Result<Self, LabError> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for name in ["xdp-probe", "xdp-offload"] {
-            // Every page of it comes through the emulated machine's file system.
-            let mut strip = Command::new("strip");
-            strip
-                .arg("-o")
-                .arg(folder.path().join(name))
-                .arg(binary(name));
-            Output::of(&mut strip)
-                .and_then(Output::ok)
-                .unwrap_or_else(|error| panic!("{error}"));
+            stripped(&binary(name), &folder.path().join(name));
         }
         for file in files {
             let to = folder.path().join(file.file_name().unwrap_or_default());

@@ -24,7 +24,7 @@ pub mod skip;
 
 use std::path::{Path, PathBuf};
 
-pub use binary::{binary, tool};
+pub use binary::{binary, stripped, tool};
 pub use bpffs::Bpffs;
 pub use cable::{Cable, FAR_ADDRESS, NEAR_ADDRESS};
 pub use cpu::stay_on_one_cpu;

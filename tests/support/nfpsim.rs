@@ -147,7 +147,7 @@ const START: Duration = Duration::from_mins(2);
 const MEMORY: u32 = 1024;
 
 impl Simulator {
-    /// Builds the lab unless that was done, in some two minutes.
+    /// Builds the lab unless that was done, in some four minutes.
     ///
     /// # Errors
     /// It cannot be built here. Missing packages are installed only with `install` and as root.

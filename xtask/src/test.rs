@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that tells whether the project works, in one run.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::thread;
@@ -87,13 +88,13 @@ pub(crate) fn run(install: Install) -> Result<()> {
     // An emulated machine takes one processor: the other tests run beside it.
     let hardware = thread::spawn(|| {
         let mut words = Vec::new();
-        let result = run_tests(&lab::TESTS, &mut words);
+        let result = run_tests(&[], &lab::targets(), &mut words);
         (words, result)
     });
     run.step("tests", None, || {
         let targets = targets()?;
-        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
-        run_tests(&targets, &mut io::stdout())
+        let beside_the_code = ["--lib", "--bins"];
+        run_tests(&beside_the_code, &targets, &mut io::stdout())
     });
     run.step("hardware tests", None, || {
         let (words, result) = hardware.join().expect("the thread does not panic");
@@ -158,7 +159,7 @@ impl Run {
 }
 
 /// The test targets of all crates, without those that use the lab.
-fn targets() -> Result<Vec<String>> {
+fn targets() -> Result<BTreeSet<String>> {
     let output =
         Output::of(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?.ok()?;
     let metadata: serde_json::Value = serde_json::from_str(&output.stdout)
@@ -173,14 +174,17 @@ fn targets() -> Result<Vec<String>> {
         .collect())
 }
 
-/// `cargo test` on test targets, and but for those of the lab on all that stands beside the code. Its output is passed on, and the
-/// numbers of its many "test result" lines are added up.
-pub(crate) fn run_tests(targets: &[&str], out: &mut dyn Write) -> Result<()> {
+/// `cargo test` on what `options` select and on test targets. Its output is passed on, and the numbers of its many "test result" lines are
+/// added up.
+pub(crate) fn run_tests(
+    options: &[&str],
+    targets: &BTreeSet<String>,
+    out: &mut dyn Write,
+) -> Result<()> {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
-    if targets != lab::TESTS {
-        command.args(["--lib", "--bins"]);
-    }
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(options);
     for target in targets {
         command.args(["--test", target]);
     }

@@ -38,11 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         None => baseline_of(&results)?,
     };
     write(&to, &results).map_err(|error| Failure::file(&to, &error))?;
-    let mut counts = std::collections::BTreeMap::new();
-    for result in results.cells.values() {
-        *counts.entry(result.status).or_insert(0) += 1;
-    }
-    let counts = progress::counts(&counts);
+    let counts = progress::counts(&results.counts());
     writeln!(anstream::stdout(), "{}: {counts}", to.display())?;
     Ok(End::Done)
 }
@@ -75,15 +71,14 @@ fn write(path: &Path, results: &Results) -> std::io::Result<()> {
     for facts in results.hosts.values() {
         line(&Line::Host(facts.clone()))?;
     }
-    let mut counts = std::collections::BTreeMap::new();
     for result in results.cells.values() {
-        *counts.entry(result.status).or_insert(0) += 1;
         line(&Line::Result(CellResult {
             log: None,
             kernel_log: None,
             ..result.clone()
         }))?;
     }
+    let counts = results.counts();
     line(&Line::Done { counts })?;
     let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;

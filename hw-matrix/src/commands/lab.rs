@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 
 use super::{End, Failure};
+use crate::executor::shell_word;
 use crate::lab::{Install, Lab, LabError, MODELS, Machine, Named, Nic, Spec, relay};
 
 /// The virtual lab: machines with emulated NICs and offload devices, for tests without hardware
@@ -16,7 +17,7 @@ use crate::lab::{Install, Lab, LabError, MODELS, Machine, Named, Nic, Spec, rela
 /// in it; what it writes stays in its memory, except in folders given with --write. It has no network.
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "Example:\n  hw-matrix lab build\n  hw-matrix lab run --nic igb -- xdp-probe try igb\n  hw-matrix lab start one --kernel 6.12 --nic virtio-net,queues=4 --nic nfpsim\n  hw-matrix lab run --in one -- xdp-offload attach firewall.bpf.o nfpsim --hw\n  hw-matrix lab shell one\n  hw-matrix lab stop one"
+    after_help = "Example:\n  hw-matrix lab build\n  hw-matrix lab run --nic igb -- xdp-probe try --force igb\n  hw-matrix lab start one --kernel 6.12 --nic virtio-net,queues=4 --nic nfpsim\n  hw-matrix lab run --in one -- xdp-offload attach firewall.bpf.o nfpsim --hw\n  hw-matrix lab shell one\n  hw-matrix lab stop one"
 )]
 pub(super) enum Arguments {
     Build(Build),
@@ -27,7 +28,7 @@ pub(super) enum Arguments {
     List(List),
 }
 
-/// Build the lab, unless it is built already; two minutes and about 700 MB
+/// Build the lab, unless it is built already; some four minutes and 350 MB
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sudo hw-matrix lab build")]
 pub(super) struct Build {
@@ -232,15 +233,14 @@ fn run_command(run: &Run) -> Result<End, Failure> {
 
 /// The words as a shell's command, in the folder that we are in.
 fn in_folder_of_ours(words: &[String]) -> String {
-    let quoted = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     let mut text = String::new();
     if let Ok(folder) = std::env::current_dir() {
-        text = format!("cd {} 2>/dev/null\n", quoted(&folder.to_string_lossy()));
+        text = format!("cd {} 2>/dev/null\n", shell_word(&folder.to_string_lossy()));
     }
     text.push_str("exec");
     for word in words {
         text.push(' ');
-        text.push_str(&quoted(word));
+        text.push_str(&shell_word(word));
     }
     text
 }

@@ -107,7 +107,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         usize::from,
     );
     let history = arguments.history.as_deref();
-    let past = super::report::past(history, u64::MAX)?;
+    let before = arguments.resume.as_deref().map(cut_off).transpose()?;
+    // A run that goes on is not its own history.
+    let begun = before.as_ref().map(|(_, before)| before.header.started);
+    let past = super::report::past(history, begun.unwrap_or(u64::MAX))?;
     let frail = history::frail(&past);
     for host in &frail {
         let _ = writeln!(
@@ -115,28 +118,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
             "note: host {host} died or could not be used in each of the last runs, and may die only once in this one"
         );
     }
-    let job = match &arguments.resume {
-        None => Job {
-            lab_file: arguments.lab.clone().unwrap_or_default(),
-            filter: arguments.filter.clone(),
-            out: &arguments.out,
-            before: None,
-            jobs,
-            frail,
-            tools: &arguments.tools,
-        },
-        Some(folder) => {
-            let (lab_file, before) = cut_off(folder)?;
-            Job {
-                lab_file,
-                filter: before.header.filter.clone(),
-                out: folder,
-                before: Some(before),
-                jobs,
-                frail,
-                tools: &arguments.tools,
-            }
-        }
+    let (lab_file, filter, before) = if let Some((lab_file, before)) = before {
+        (lab_file, before.header.filter.clone(), Some(before))
+    } else {
+        let lab_file = arguments.lab.clone().unwrap_or_default();
+        (lab_file, arguments.filter.clone(), None)
+    };
+    let out = arguments.resume.as_ref().unwrap_or(&arguments.out);
+    let job = Job {
+        lab_file,
+        filter,
+        out,
+        before,
+        jobs,
+        frail,
+        tools: &arguments.tools,
     };
     let text = read_text(&job.lab_file)?;
     let lab = parse_lab(&text, &job.lab_file)?;
@@ -150,7 +146,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<End, Failure> {
         }
         (None, None) => None,
     };
-    let out = job.out;
     let summary = job.run(&text, &lab, Progress::new)?;
     let results = super::diff::read(out)?;
     let past = super::report::past(history, results.header.started)?;

@@ -171,7 +171,7 @@ impl Command {
 }
 
 /// A word that a shell takes as it is.
-fn shell_word(word: &str) -> String {
+pub(crate) fn shell_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 

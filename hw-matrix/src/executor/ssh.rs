@@ -213,10 +213,13 @@ impl SshSession {
         // 255 is what the client ends with where the connection is lost, and what a program may end with, too.
         match output {
             Ok(output) if output.code != Some(255) || self.connection.is_alive() => Ok(output),
-            Ok(_) | Err(_) => {
+            lost => {
+                let why = lost
+                    .err()
+                    .map_or_else(String::new, |why| format!(": {why}"));
                 let words = self.connection.words();
                 Err(SessionError::Lost {
-                    reason: format!("the connection to {} was lost", self.address),
+                    reason: format!("the connection to {} was lost{why}", self.address),
                     words: (!words.is_empty()).then_some(words),
                 })
             }

@@ -51,7 +51,7 @@ impl Lab {
         Err(LabError::NotBuilt { folder, how })
     }
 
-    /// Builds the lab unless that was done, in some two minutes; progress goes to standard error. Of several processes that
+    /// Builds the lab unless that was done, in some four minutes; progress goes to standard error. Of several processes that
     /// ask for it one builds, and the others wait.
     ///
     /// # Errors

@@ -52,6 +52,14 @@ impl Exchange {
         })
     }
 
+    /// Where QEMU's own words go, on standard output and on standard error.
+    pub(super) fn logs(&self) -> Result<(File, File), LabError> {
+        let path = self.folder.join("qemu.log");
+        let log = File::create(&path).map_err(LabError::file(&path))?;
+        let again = log.try_clone().map_err(LabError::file(&path))?;
+        Ok((log, again))
+    }
+
     pub(super) fn write(&self, name: &str, contents: &str) -> Result<(), LabError> {
         let path = self.folder.join(name);
         fs::write(&path, contents).map_err(LabError::file(&path))
@@ -89,6 +97,51 @@ impl Exchange {
         text
     }
 
+    /// Waits until the guest says that its NICs are ready; `is_alive` tells whether it can still say it.
+    pub(super) fn wait_until_ready(
+        &self,
+        mut is_alive: impl FnMut() -> bool,
+    ) -> Result<(), LabError> {
+        let begun = Instant::now();
+        loop {
+            let alive = is_alive();
+            if self.read("ready").is_some() {
+                return Ok(());
+            }
+            if let Some(why) = self.read("failed") {
+                return Err(LabError::Setup(why.trim_end().to_owned()));
+            }
+            if !alive {
+                return Err(LabError::Died {
+                    when: "while it booted",
+                    console: self.console(),
+                });
+            }
+            if begun.elapsed() > BOOT {
+                return Err(LabError::Hung {
+                    after: BOOT,
+                    console: self.console(),
+                });
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Runs a command and passes on what it writes. The exit code.
+    pub(super) fn pass_on(
+        &self,
+        command: &str,
+        input: &[u8],
+        limit: Duration,
+        stdout: &mut dyn Write,
+        stderr: &mut dyn Write,
+    ) -> Result<i32, LabError> {
+        self.start(command, input)?.wait(limit, |job| {
+            // Nobody to write to is no reason to leave the command half done.
+            let _ = job.pass_on(stdout, stderr);
+        })
+    }
+
     /// Gives the guest a shell command to run as root, with what it reads as its input.
     pub(super) fn start(&self, command: &str, input: &[u8]) -> Result<Job<'_>, LabError> {
         let jobs = self.folder.join("jobs");
@@ -111,6 +164,10 @@ impl Exchange {
         Ok(job)
     }
 }
+
+/// A guest boots in six to eighteen seconds without KVM, with a dozen NICs in thirty more; on a busy host it takes many times
+/// that.
+const BOOT: Duration = Duration::from_mins(6);
 
 /// How many lines of a console are shown.
 const EXCERPT: usize = 12;

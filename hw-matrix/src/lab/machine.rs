@@ -1,18 +1,14 @@
 //! A virtual machine that ends with its value.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::exchange::{Exchange, Job};
+use super::exchange::Exchange;
 use super::qemu::{self, Accelerator, Folders};
 use super::{Lab, LabError, Output, Spec};
-
-/// A guest boots in six seconds without KVM, with a dozen NICs in thirty; on a busy host it takes many times that.
-const BOOT: Duration = Duration::from_mins(6);
 
 /// Runs QEMU, and ends it when our end of standard input is closed: when this process is gone, however it went.
 const HELD: &str = r#"exec 3<&0
@@ -53,14 +49,13 @@ impl Machine {
             .map_err(LabError::file(&std::env::temp_dir()))?;
         let exchange = Exchange::create(folder.path())?;
         let line = prepare(lab, spec, &exchange)?;
-        let log = folder.path().join("qemu.log");
-        let log = File::create(&log).map_err(LabError::file(&log))?;
+        let (stdout, stderr) = exchange.logs()?;
         let mut qemu = Command::new("sh")
             .args(["-c", HELD, "machine"])
             .args(line)
             .stdin(Stdio::piped())
-            .stdout(log.try_clone().map_err(LabError::file(folder.path()))?)
-            .stderr(log)
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .map_err(LabError::file(Path::new("sh")))?;
         let hold = qemu.stdin.take();
@@ -71,7 +66,7 @@ impl Machine {
             _folder: folder,
         };
         let Self { exchange, qemu, .. } = &mut machine;
-        wait_until_ready(exchange, || matches!(qemu.try_wait(), Ok(None)))?;
+        exchange.wait_until_ready(|| matches!(qemu.try_wait(), Ok(None)))?;
         Ok(machine)
     }
 
@@ -110,7 +105,7 @@ impl Machine {
         stdout: &mut dyn Write,
         stderr: &mut dyn Write,
     ) -> Result<i32, LabError> {
-        pass_on(&self.exchange, command, input, limit, stdout, stderr)
+        self.exchange.pass_on(command, input, limit, stdout, stderr)
     }
 
     /// The end of what its kernel printed.
@@ -149,51 +144,6 @@ pub(super) fn prepare(
         Accelerator::of_host(),
         root,
     ))
-}
-
-/// Waits until the guest says that its NICs are ready; `is_alive` tells whether it can still say it.
-pub(super) fn wait_until_ready(
-    exchange: &Exchange,
-    mut is_alive: impl FnMut() -> bool,
-) -> Result<(), LabError> {
-    let begun = Instant::now();
-    loop {
-        let alive = is_alive();
-        if exchange.read("ready").is_some() {
-            return Ok(());
-        }
-        if let Some(why) = exchange.read("failed") {
-            return Err(LabError::Setup(why.trim_end().to_owned()));
-        }
-        if !alive {
-            return Err(LabError::Died {
-                when: "while it booted",
-                console: exchange.console(),
-            });
-        }
-        if begun.elapsed() > BOOT {
-            return Err(LabError::Hung {
-                after: BOOT,
-                console: exchange.console(),
-            });
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-pub(super) fn pass_on(
-    exchange: &Exchange,
-    command: &str,
-    input: &[u8],
-    limit: Duration,
-    stdout: &mut dyn Write,
-    stderr: &mut dyn Write,
-) -> Result<i32, LabError> {
-    let mut job: Job<'_> = exchange.start(command, input)?;
-    job.wait(limit, |job| {
-        // Nobody to write to is no reason to leave the command half done.
-        let _ = job.pass_on(stdout, stderr);
-    })
 }
 
 /// Removes a machine's folder.

@@ -1,6 +1,6 @@
 //! Machines that outlive the command that started them, by name.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::exchange::Exchange;
-use super::machine::{self, prepare, wait_until_ready};
+use super::machine::{self, prepare};
 use super::{Lab, LabError, Spec};
 
 /// A machine that was started by name.
@@ -70,13 +70,12 @@ impl Named {
     ) -> Result<Self, LabError> {
         let exchange = Exchange::create(folder)?;
         let line = prepare(lab, spec, &exchange)?;
-        let log = folder.join("qemu.log");
-        let log = File::create(&log).map_err(LabError::file(&log))?;
+        let (stdout, stderr) = exchange.logs()?;
         let mut qemu = Command::new(&line[0])
             .args(&line[1..])
             .stdin(Stdio::null())
-            .stdout(log.try_clone().map_err(LabError::file(folder))?)
-            .stderr(log)
+            .stdout(stdout)
+            .stderr(stderr)
             // A terminal's Ctrl-C is not meant for it.
             .process_group(0)
             .spawn()
@@ -92,7 +91,7 @@ impl Named {
             "what",
             &format!("{} {}", kernel.unwrap_or_default(), nics.join(" ")),
         )?;
-        let ready = wait_until_ready(&exchange, || matches!(qemu.try_wait(), Ok(None)));
+        let ready = exchange.wait_until_ready(|| matches!(qemu.try_wait(), Ok(None)));
         if let Err(error) = ready {
             let _ = qemu.kill();
             let _ = qemu.wait();
@@ -160,7 +159,7 @@ impl Named {
         stdout: &mut dyn Write,
         stderr: &mut dyn Write,
     ) -> Result<i32, LabError> {
-        machine::pass_on(&self.exchange, command, input, limit, stdout, stderr)
+        self.exchange.pass_on(command, input, limit, stdout, stderr)
     }
 
     /// The socket of its console, on which a shell runs after [`Named::start_shell`].
@@ -173,11 +172,14 @@ impl Named {
     /// # Errors
     /// As [`super::Machine::run`].
     pub fn shell(&self, columns: u16, rows: u16, kind: &str) -> Result<(), LabError> {
-        let kind: String = kind.chars().filter(char::is_ascii_graphic).collect();
+        let kind: String = kind
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || "-_.+".contains(*c))
+            .collect();
+        // The size is set by who has the terminal open: it is forgotten with the last that closes it.
         let command = format!(
-            "stty rows {rows} cols {columns} sane </dev/hvc0\n\
-             TERM='{}' exec setsid -c -w sh -c 'exec bash -i 2>&1 || exec sh -i 2>&1' </dev/hvc0 >/dev/hvc0",
-            kind.replace('\'', "")
+            "cd; TERM={kind} exec setsid -c -w sh -c 'stty rows {rows} cols {columns} sane; exec bash -i 2>&1 || exec sh -i 2>&1' \
+             </dev/hvc0 >/dev/hvc0"
         );
         let mut job = self.exchange.start(&command, b"")?;
         job.wait(Duration::MAX / 4, |_| ()).map(drop)

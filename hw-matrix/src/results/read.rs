@@ -151,6 +151,15 @@ impl Results {
             cut_off: false,
         }
     }
+
+    /// How many cells ended in each way.
+    pub fn counts(&self) -> BTreeMap<Status, usize> {
+        let mut counts = BTreeMap::new();
+        for result in self.cells.values() {
+            *counts.entry(result.status).or_insert(0) += 1;
+        }
+        counts
+    }
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ fn adjust_head(device: &mut dyn Device) -> Result<Option<AdjustHead>> {
         let code = device.load(&on_packet(body.iter().copied()), &[])?.code();
         Ok(code.map_or(0, |code| code.len()))
     };
-    let checked = code.len() - length(&[copy(2, 0)])?;
+    let checked = code.len().saturating_sub(length(&[copy(2, 0)])?);
     let mut is_short = |bytes: i32| {
         let with = length(&[set(2, bytes), call(ADJUST_HEAD)])?;
         let without = length(&[set(2, bytes)])?;

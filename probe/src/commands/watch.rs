@@ -9,7 +9,7 @@ use kernel::netlink::link::{Link, Mode};
 use super::{Output, find};
 use crate::Result;
 use crate::facts::collect;
-use crate::render::json::xdp_feature_names;
+use crate::feature_names::xdp_feature_names;
 use crate::render::watch::{Happening, Line};
 
 pub(super) fn run(names: &[String], out: &mut Output<'_>) -> Result<()> {

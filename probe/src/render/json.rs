@@ -4,12 +4,13 @@ use std::io::{self, Write};
 
 use kernel::netlink::ethtool::FeatureState;
 use kernel::netlink::link::Mode;
-use kernel::netlink::netdev::{NetdevFeatures, XdpFeature};
+use kernel::netlink::netdev::NetdevFeatures;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::drivers::Driver;
 use crate::facts::{DriverSource, Facts, Host, Snapshot};
+use crate::feature_names::{rx_metadata_names, xdp_feature_names, xsk_feature_names};
 use crate::judge::permission;
 use crate::judge::{self, EvidenceKind, Verdicts};
 
@@ -441,32 +442,11 @@ impl Advertised {
         Self {
             source: AdvertisedSource::Netdev,
             xdp_features: xdp_feature_names(features.xdp),
-            rx_metadata: names(features.rx_metadata, &RX_METADATA),
-            xsk_features: names(features.xsk, &XSK_FEATURES),
+            rx_metadata: rx_metadata_names(features.rx_metadata),
+            xsk_features: xsk_feature_names(features.xsk),
             zc_max_segs: features.zc_max_segs,
         }
     }
-}
-
-/// The bits of `xdp-rx-metadata-features`, lowest first (netdev.yaml).
-const RX_METADATA: [&str; 3] = ["timestamp", "hash", "vlan-tag"];
-/// The bits of `xsk-features`, lowest first (netdev.yaml).
-const XSK_FEATURES: [&str; 3] = ["tx-timestamp", "tx-checksum", "tx-launch-time-fifo"];
-
-/// Names of `xdp-features` bits; unknown ones as "bit-N".
-pub fn xdp_feature_names(bits: u64) -> Vec<String> {
-    names(bits, &XdpFeature::ALL.map(XdpFeature::name))
-}
-
-fn names(bits: u64, known: &[&str]) -> Vec<String> {
-    (0..64)
-        .filter(|bit| bits & (1 << bit) != 0)
-        .map(|bit| {
-            known
-                .get(bit)
-                .map_or_else(|| format!("bit-{bit}"), |name| (*name).to_owned())
-        })
-        .collect()
 }
 
 impl<'a> MoreFacts<'a> {

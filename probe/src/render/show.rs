@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use kernel::netlink::ethtool::FeatureState;
 
-use super::json::xdp_feature_names;
 use super::paint;
 use super::table::wrap;
 use crate::facts::{Facts, Snapshot};
+use crate::feature_names::xdp_feature_names;
 use crate::judge::permission;
 use crate::judge::{Support, Verdicts};
 

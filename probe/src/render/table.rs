@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use super::json::xdp_feature_names;
 use super::paint;
 use crate::drivers::{Driver, Xmit};
 use crate::facts::Facts;
+use crate::feature_names::xdp_feature_names;
 use crate::judge::{Support, Verdicts};
 
 /// A column, and when a narrow terminal does without it: the highest number goes first, 0 never.

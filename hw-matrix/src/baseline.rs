@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::results::{CellResult, Results, Status};
+use crate::results::{CellResult, Figure, Results, Status};
 use crate::spec::Outcome;
 
 /// How much longer than before a cell has to take to be called slower: this factor,
@@ -19,7 +19,7 @@ pub enum Kind {
     Broken,
     /// It does not pass and nobody accepted that: it is not in the old run, was skipped there, or was known to be bad.
     NewFailure,
-    /// It passes still, with another outcome: `yes` became `no`, a mode came or went.
+    /// It passes still, with another outcome or another measurement: `yes` became `no`, the largest MTU is another one.
     Changed,
     /// It ran and is not in the new run, or is skipped there.
     Gone,
@@ -27,7 +27,8 @@ pub enum Kind {
     Flaky,
     /// It passed and does not any more, and the lab file says that this is known.
     KnownBad,
-    /// It passes still, and takes more than twice as long, and more than a second longer.
+    /// It passes still, and its figure is worse by more than the check's factor; or it takes more than twice as long,
+    /// and more than a second longer.
     Slower,
     /// It did not pass and does now.
     Fixed,
@@ -70,7 +71,7 @@ impl Kind {
 }
 
 /// One cell that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Change {
     /// The cell's id.
     pub cell: String,
@@ -84,15 +85,40 @@ pub struct Change {
     pub reason: Option<String>,
 }
 
-/// Status and outcome of a cell in one run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+/// What is compared of a cell in one run.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Seen {
     /// How it ended.
     pub status: Status,
     /// What came out.
     pub outcome: Option<Outcome>,
+    /// What was measured.
+    pub found: Option<String>,
+    /// The number that was measured.
+    pub figure: Option<Figure>,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+}
+
+impl Seen {
+    /// `pass (held: 1500..3506)`, or what got slower.
+    pub fn describe(seen: Option<&Seen>, kind: Kind) -> String {
+        let Some(seen) = seen else {
+            return "absent".to_owned();
+        };
+        if kind == Kind::Slower {
+            return match seen.figure {
+                Some(figure) => format!("{:.2}, {} ms", figure.value, seen.duration_ms),
+                None => format!("{} ms", seen.duration_ms),
+            };
+        }
+        let status = seen.status.name();
+        match (seen.outcome, &seen.found) {
+            (Some(outcome), Some(found)) => format!("{status} ({}: {found})", outcome.name()),
+            (Some(outcome), None) => format!("{status} ({})", outcome.name()),
+            (None, _) => status.to_owned(),
+        }
+    }
 }
 
 impl From<&CellResult> for Seen {
@@ -100,6 +126,8 @@ impl From<&CellResult> for Seen {
         Seen {
             status: result.status,
             outcome: result.outcome,
+            found: result.found.clone(),
+            figure: result.figure,
             duration_ms: result.duration_ms,
         }
     }
@@ -113,13 +141,14 @@ pub fn diff(base: &Results, new: &Results) -> Vec<Change> {
         .into_iter()
         .filter_map(|id| {
             let (before, after) = (base.cells.get(id), new.cells.get(id));
-            let kind = kind(before.map(Seen::from), after.map(Seen::from))?;
+            let reason = after.and_then(|result| result.reason.clone());
+            let (before, after) = (before.map(Seen::from), after.map(Seen::from));
             Some(Change {
                 cell: id.clone(),
-                kind,
-                before: before.map(Seen::from),
-                after: after.map(Seen::from),
-                reason: after.and_then(|result| result.reason.clone()),
+                kind: kind(before.as_ref(), after.as_ref())?,
+                before,
+                after,
+                reason,
             })
         })
         .collect();
@@ -127,10 +156,10 @@ pub fn diff(base: &Results, new: &Results) -> Vec<Change> {
     changes
 }
 
-fn kind(before: Option<Seen>, after: Option<Seen>) -> Option<Kind> {
+fn kind(before: Option<&Seen>, after: Option<&Seen>) -> Option<Kind> {
     // A skipped cell is as good as absent: neither says anything about the NIC.
-    let ran = |seen: Option<Seen>| seen.filter(|seen| seen.status != Status::Skip);
-    let (before, after) = match (ran(before), ran(after)) {
+    let ran = |seen: &&Seen| seen.status != Status::Skip;
+    let (before, after) = match (before.filter(ran), after.filter(ran)) {
         (None, None) => return None,
         (Some(_), None) => return Some(Kind::Gone),
         (before, Some(after)) => (before, after),
@@ -151,19 +180,37 @@ fn kind(before: Option<Seen>, after: Option<Seen>) -> Option<Kind> {
     }
 }
 
-fn same_status(before: Seen, after: Seen) -> Option<Kind> {
-    let slower = after.duration_ms > before.duration_ms.saturating_mul(SLOWER_FACTOR)
-        && after.duration_ms - before.duration_ms > SLOWER_BY;
-    if before.outcome == after.outcome {
-        slower.then_some(Kind::Slower)
-    } else {
-        Some(Kind::Changed)
+fn same_status(before: &Seen, after: &Seen) -> Option<Kind> {
+    // A run of an earlier version may have measured nothing.
+    let other =
+        matches!((&before.found, &after.found), (Some(before), Some(after)) if before != after);
+    if before.outcome != after.outcome || other {
+        return Some(Kind::Changed);
     }
+    (is_worse(before, after) || takes_longer(before, after)).then_some(Kind::Slower)
+}
+
+/// Whether the figure is worse by more than the factor that the check allows.
+fn is_worse(before: &Seen, after: &Seen) -> bool {
+    match (before.figure, after.figure) {
+        (Some(before), Some(after)) => after.value * after.slower < before.value,
+        _ => false,
+    }
+}
+
+fn takes_longer(before: &Seen, after: &Seen) -> bool {
+    after.duration_ms > before.duration_ms.saturating_mul(SLOWER_FACTOR)
+        && after.duration_ms - before.duration_ms > SLOWER_BY
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn figure(value: f64) -> Figure {
+        let slower = 1.5;
+        Figure { value, slower }
+    }
 
     #[test]
     fn each_pair_of_ends_has_its_meaning() {
@@ -171,6 +218,8 @@ mod tests {
             Some(Seen {
                 status,
                 outcome,
+                found: None,
+                figure: None,
                 duration_ms: 700,
             })
         };
@@ -182,40 +231,54 @@ mod tests {
         let flaky = seen(Status::Flaky, Some(Outcome::Yes));
         let known = seen(Status::KnownBad, Some(Outcome::Refused));
         let crash = seen(Status::Crash, None);
-        let slow = pass.map(|pass| Seen {
-            duration_ms: 1701,
-            ..pass
-        });
+        let like_pass = |changed: fn(&mut Seen)| {
+            let mut seen = pass.clone()?;
+            changed(&mut seen);
+            Some(seen)
+        };
+        let slow = like_pass(|seen| seen.duration_ms = 1701);
+        let mtu = like_pass(|seen| seen.found = Some("1500..3506".into()));
+        let less = like_pass(|seen| seen.found = Some("1500..3498".into()));
+        let fast = like_pass(|seen| seen.figure = Some(figure(3.0)));
+        let near = like_pass(|seen| seen.figure = Some(figure(2.1)));
+        let worse = like_pass(|seen| seen.figure = Some(figure(1.9)));
         for (before, after, meaning) in [
-            (pass, pass, None),
-            (pass, other, Some(Kind::Changed)),
-            (pass, slow, Some(Kind::Slower)),
-            (slow, pass, None),
-            (pass, fail, Some(Kind::Broken)),
-            (pass, crash, Some(Kind::Broken)),
-            (pass, cut, Some(Kind::Broken)),
-            (pass, None, Some(Kind::Gone)),
-            (pass, skip, Some(Kind::Gone)),
-            (pass, flaky, Some(Kind::Flaky)),
-            (pass, known, Some(Kind::KnownBad)),
-            (fail, pass, Some(Kind::Fixed)),
-            (fail, fail, None),
-            (fail, cut, None),
-            (fail, flaky, Some(Kind::Flaky)),
-            (fail, known, None),
-            (flaky, flaky, None),
-            (flaky, pass, None),
-            (flaky, fail, Some(Kind::Broken)),
-            (known, known, None),
-            (known, pass, Some(Kind::Fixed)),
-            (known, fail, Some(Kind::NewFailure)),
-            (None, pass, None),
-            (None, known, None),
-            (None, flaky, Some(Kind::Flaky)),
-            (skip, fail, Some(Kind::NewFailure)),
-            (None, None, None),
+            (&pass, &pass, None),
+            (&mtu, &mtu, None),
+            (&mtu, &less, Some(Kind::Changed)),
+            (&pass, &mtu, None),
+            (&fast, &near, None),
+            (&fast, &worse, Some(Kind::Slower)),
+            (&worse, &fast, None),
+            (&pass, &other, Some(Kind::Changed)),
+            (&pass, &slow, Some(Kind::Slower)),
+            (&slow, &pass, None),
+            (&pass, &fail, Some(Kind::Broken)),
+            (&pass, &crash, Some(Kind::Broken)),
+            (&pass, &cut, Some(Kind::Broken)),
+            (&pass, &None, Some(Kind::Gone)),
+            (&pass, &skip, Some(Kind::Gone)),
+            (&pass, &flaky, Some(Kind::Flaky)),
+            (&pass, &known, Some(Kind::KnownBad)),
+            (&fail, &pass, Some(Kind::Fixed)),
+            (&fail, &fail, None),
+            (&fail, &cut, None),
+            (&fail, &flaky, Some(Kind::Flaky)),
+            (&fail, &known, None),
+            (&flaky, &flaky, None),
+            (&flaky, &pass, None),
+            (&flaky, &fail, Some(Kind::Broken)),
+            (&known, &known, None),
+            (&known, &pass, Some(Kind::Fixed)),
+            (&known, &fail, Some(Kind::NewFailure)),
+            (&None, &pass, None),
+            (&None, &known, None),
+            (&None, &flaky, Some(Kind::Flaky)),
+            (&skip, &fail, Some(Kind::NewFailure)),
+            (&None, &None, None),
         ] {
-            assert_eq!(kind(before, after), meaning, "{before:?} -> {after:?}");
+            let is = kind(before.as_ref(), after.as_ref());
+            assert_eq!(is, meaning, "{before:?} -> {after:?}");
         }
     }
 }

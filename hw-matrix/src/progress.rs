@@ -164,6 +164,8 @@ pub fn line(result: &CellResult) -> String {
     if result.status == Status::Flaky {
         parts.push("at the second attempt; the first".to_owned());
     }
+    parts.extend(result.found.clone());
+    parts.extend(result.figure.map(|figure| format!("{:.2}", figure.value)));
     parts.extend(result.reason.clone());
     if let (Status::KnownBad, Some(known)) = (result.status, &result.known_bad) {
         parts.push(format!("known: {known}"));

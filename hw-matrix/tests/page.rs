@@ -44,8 +44,8 @@ fn the_page_shows_what_changed_and_its_filters_and_cells_can_be_clicked() {
     let changes = browser.text("#changes");
     let order: Vec<usize> = [
         "broken (2)",
-        "new failure (1)",
-        "changed (1)",
+        "new failure (2)",
+        "changed (2)",
         "gone (1)",
         "flaky (1)",
     ]
@@ -61,10 +61,12 @@ fn the_page_shows_what_changed_and_its_filters_and_cells_can_be_clicked() {
         "pass (attached) → fail (refused): ice: MTU too large for XDP & \"frags\" </script><b>"
     ));
 
+    assert!(changes.contains("pass (held: 576..3498) → pass (held: 576..3046)"));
+
     // A changed cell is one click away, with its log and the kernel's words.
     browser.click("#changes button");
     browser.wait_for("document.querySelector('#cells details pre') !== null");
-    assert_eq!(browser.text("#shown"), "(1 of 9)");
+    assert_eq!(browser.text("#shown"), "(1 of 12)");
     let cell = browser.text("#cells");
     for words in [
         "rack1/ice/firewall/native/attach",
@@ -78,20 +80,20 @@ fn the_page_shows_what_changed_and_its_filters_and_cells_can_be_clicked() {
     }
 
     browser.click("button[type=reset]");
-    assert_eq!(browser.text("#shown"), "(9 of 9)");
+    assert_eq!(browser.text("#shown"), "(12 of 12)");
     assert!(
         browser.text("#cells summary").contains("rack1/mlx"),
         "the crash comes first"
     );
 
     browser.click("#counts [data-status=flaky]");
-    assert_eq!(browser.text("#shown"), "(1 of 9)");
+    assert_eq!(browser.text("#shown"), "(1 of 12)");
     browser.click("#counts [data-status=flaky]");
-    assert_eq!(browser.text("#shown"), "(9 of 9)");
+    assert_eq!(browser.text("#shown"), "(12 of 12)");
 
     // A square of the matrix leaves its cells.
     browser.click("#matrix td button.crash");
-    assert_eq!(browser.text("#shown"), "(1 of 9)");
+    assert_eq!(browser.text("#shown"), "(1 of 12)");
     browser.click("#cells summary");
     browser.wait_for("document.querySelector('#cells pre') !== null");
     assert!(browser.text("#cells pre").contains("Kernel panic"));
@@ -106,7 +108,7 @@ fn the_page_shows_what_changed_and_its_filters_and_cells_can_be_clicked() {
 
     browser.click("#text");
     browser.type_text("Connection refused");
-    browser.wait_for("document.querySelector('#shown').innerText === '(1 of 9)'");
+    browser.wait_for("document.querySelector('#shown').innerText === '(1 of 12)'");
     browser.click("button[type=reset]");
 
     // Past runs, and hosts that could not be used.

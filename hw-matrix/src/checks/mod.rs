@@ -2,8 +2,13 @@
 //! One file a kind of check.
 
 mod attach;
+mod files;
+mod mtu;
 mod nic;
+mod packets;
 mod probe;
+mod program;
+mod verdicts;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,6 +18,9 @@ use crate::cell::Cell;
 use crate::executor::{Command, Output, Session, SessionError};
 use crate::spec::{CheckKind, Outcome};
 
+use nic::Interface;
+use program::Subject;
+
 pub use nic::describe;
 
 /// Most of a cell's log that is kept, in bytes.
@@ -21,10 +29,16 @@ pub const MAX_LOG: usize = 64 << 10;
 const MAX_WORDS: usize = 8 << 10;
 
 /// What an attempt at a cell gave.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// What came out; none if it could not be found out, and then `reason` says why.
     pub outcome: Option<Outcome>,
+    /// Whether there was nothing to find out: the NIC or its host lacks what the check needs, `reason` says what.
+    pub skipped: bool,
+    /// What was measured, in a line that is the same while the NIC behaves the same.
+    pub found: Option<String>,
+    /// The number that was measured, of which more is better.
+    pub figure: Option<f64>,
     /// The interface it ran on.
     pub ifname: Option<String>,
     /// Its driver.
@@ -38,6 +52,30 @@ pub struct Report {
 }
 
 impl Report {
+    /// What was asked for came out.
+    fn of(outcome: Outcome) -> Report {
+        Report {
+            outcome: Some(outcome),
+            ..Report::default()
+        }
+    }
+
+    /// What the check demands does not hold, because of this.
+    fn wrong(reason: impl Into<String>) -> Report {
+        Report {
+            reason: Some(reason.into()),
+            ..Report::of(Outcome::Wrong)
+        }
+    }
+
+    /// Nothing to find out here, because of this.
+    pub fn skipped(reason: impl Into<String>) -> Report {
+        Report {
+            skipped: true,
+            ..Report::failed(reason)
+        }
+    }
+
     /// No outcome, because of this.
     pub fn failed(reason: impl Into<String>) -> Report {
         Report {
@@ -100,9 +138,18 @@ impl<'a> Attempt<'a> {
 
     fn ask(&mut self, cell: &Cell<'_>, objects: &Path) -> Result<Report, Stop> {
         let interface = nic::find(self, cell.nic)?;
-        let report = match cell.check.kind {
-            CheckKind::Probe => probe::run(self, &interface, cell.mode),
-            CheckKind::Attach => attach::run(self, &interface, cell, objects),
+        let report = match cell.program {
+            None => self.ask_nic(cell, &interface),
+            Some(program) => self.put(&objects.join(&program.object)).and_then(|object| {
+                let subject = Subject {
+                    interface: &interface,
+                    cell,
+                    program,
+                    folder: objects,
+                    object,
+                };
+                self.ask_program(&subject)
+            }),
         };
         let report = match report {
             Err(Stop::Failed(reason)) => Report::failed(reason),
@@ -114,6 +161,24 @@ impl<'a> Attempt<'a> {
             firmware: interface.firmware,
             ..report
         })
+    }
+
+    /// What is asked without a program.
+    fn ask_nic(&mut self, cell: &Cell<'_>, interface: &Interface) -> Result<Report, Stop> {
+        match cell.check.kind {
+            CheckKind::Probe => probe::run(self, interface, cell),
+            kind => Ok(Report::failed(format!("{} needs a program", kind.name()))),
+        }
+    }
+
+    /// What is asked of a program.
+    fn ask_program(&mut self, subject: &Subject<'_>) -> Result<Report, Stop> {
+        match subject.cell.check.kind {
+            CheckKind::Attach => attach::run(self, subject),
+            CheckKind::Verdicts => verdicts::run(self, subject),
+            CheckKind::Mtu => mtu::run(self, subject),
+            kind => Ok(Report::skipped(format!("{} is not asked yet", kind.name()))),
+        }
     }
 
     /// Runs a command in the time that is left.
@@ -130,9 +195,28 @@ impl<'a> Attempt<'a> {
         arguments: &[&str],
     ) -> Result<Output, Stop> {
         let command = Command::new(program, arguments.iter().copied(), limit);
+        self.go(&command)
+    }
+
+    /// Runs a command that reads this, in the time that is left.
+    fn command_reading(
+        &mut self,
+        stdin: Vec<u8>,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<Output, Stop> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let command = Command {
+            stdin,
+            ..Command::new(program, arguments.iter().copied(), left)
+        };
+        self.go(&command)
+    }
+
+    fn go(&mut self, command: &Command) -> Result<Output, Stop> {
         let begun = Instant::now();
-        let ended = self.session.run(&command);
-        self.note(&command, begun.elapsed(), &ended);
+        let ended = self.session.run(command);
+        self.note(command, begun.elapsed(), &ended);
         Ok(ended?)
     }
 

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Attempt, Stop};
+use crate::cell::Cell;
 use crate::spec::{Mode, Nic};
 
 /// The interface that the lab file's NIC is.
 pub(super) fn find(attempt: &mut Attempt<'_>, nic: &Nic) -> Result<Interface, Stop> {
-    let list = list(attempt, None)?;
+    // The list of all takes as long as there are interfaces.
+    let list = list(attempt, nic.ifname.as_deref())?;
     let mut macs = BTreeMap::new();
     if nic.mac.is_some() {
         // The list of the prober has no MAC addresses.
@@ -25,6 +27,56 @@ pub(super) fn find(attempt: &mut Attempt<'_>, nic: &Nic) -> Result<Interface, St
         macs = macs_of(&String::from_utf8_lossy(&output.stdout));
     }
     select(nic, list, &macs).map_err(Stop::Failed)
+}
+
+/// Where packets for a NIC can come from.
+pub(super) enum Peer {
+    /// From this interface of the same host, `[netns/]ifname`.
+    Interface(String),
+    /// From nowhere: the lab file names no peer.
+    None,
+    /// It has one, and packets for a program cannot come from there.
+    OutOfReach(String),
+}
+
+/// Of `[netns/]ifname`: the arguments of `ip` that go there, and the interface.
+pub(super) fn netns(name: &str) -> (Vec<&str>, &str) {
+    match name.split_once('/') {
+        Some((netns, ifname)) => (vec!["-n", netns], ifname),
+        None => (Vec::new(), name),
+    }
+}
+
+/// The driver's name of a VLAN device, as `xdp-probe` tells it.
+const VLAN_DRIVER: &str = "802.1Q VLAN Support";
+
+/// The interface at the other end of the cell's NIC.
+pub(super) fn peer(
+    attempt: &mut Attempt<'_>,
+    cell: &Cell<'_>,
+    interface: &Interface,
+) -> Result<Peer, Stop> {
+    let nic = cell.nic;
+    if (nic.peer.is_some() || nic.peer_interface.is_some())
+        && interface.driver.as_deref() == Some(VLAN_DRIVER)
+    {
+        let reason = "its peer's packets have a VLAN tag, and come to the device below it";
+        return Ok(Peer::OutOfReach(reason.to_owned()));
+    }
+    if let Some(peer) = &nic.peer_interface {
+        return Ok(Peer::Interface(peer.clone()));
+    }
+    let Some((host, name)) = nic.peer.as_deref().and_then(|end| end.split_once('/')) else {
+        return Ok(Peer::None);
+    };
+    if host != cell.host.name {
+        let reason = format!("its cable ends at host {host}: a cell runs commands on one host");
+        return Ok(Peer::OutOfReach(reason));
+    }
+    match cell.host.nics.iter().find(|nic| nic.name == name) {
+        Some(nic) => Ok(Peer::Interface(find(attempt, nic)?.ifname)),
+        None => Ok(Peer::None),
+    }
 }
 
 /// From lines such as `/sys/class/net/eth0/address:52:54:00:12:34:56`.
@@ -138,11 +190,11 @@ pub(super) struct Modes {
 }
 
 impl Modes {
-    pub(super) fn of(self, mode: Mode) -> Support {
+    pub(super) fn of(&self, mode: Mode) -> &Support {
         match mode {
-            Mode::Native => self.native,
-            Mode::Generic => self.generic,
-            Mode::Offload => self.offload,
+            Mode::Native => &self.native,
+            Mode::Generic => &self.generic,
+            Mode::Offload => &self.offload,
         }
     }
 }
@@ -155,7 +207,7 @@ pub(super) struct Support {
     pub(super) remedy: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum SupportWord {
     Yes,

@@ -15,7 +15,7 @@ use crate::results::{self, ReadError, Results};
 /// Show what changed between two results; exit code 5 on a regression
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hw-matrix diff monday tuesday\n\nRegressions: broken (passed before), new failure (not in BASE, or known there, and does not pass),\nchanged (passes with another outcome), gone (not run any more). Told only: flaky, known bad, slower, fixed"
+    after_help = "Example:\n  hw-matrix diff monday tuesday\n\nRegressions: broken (passed before), new failure (not in BASE, or known there, and does not pass),\nchanged (passes with another outcome or measurement), gone (not run any more). Told only: flaky, known bad, slower, fixed"
 )]
 pub(super) struct Arguments {
     /// The earlier results.jsonl, or the folder of one
@@ -85,10 +85,8 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
         writeln!(out)?;
     } else {
         for change in &changes {
-            let (before, after) = match change.kind {
-                Kind::Slower => (time(change.before), time(change.after)),
-                _ => (seen(change.before), seen(change.after)),
-            };
+            let seen = |seen: &Option<Seen>| Seen::describe(seen.as_ref(), change.kind);
+            let (before, after) = (seen(&change.before), seen(&change.after));
             let kind = change.kind.name();
             write!(out, "{kind} {}: {before} -> {after}", change.cell)?;
             match &change.reason {
@@ -115,24 +113,4 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
     } else {
         End::Done
     })
-}
-
-fn time(seen: Option<Seen>) -> String {
-    format!("{} ms", seen.map_or(0, |seen| seen.duration_ms))
-}
-
-fn seen(seen: Option<Seen>) -> String {
-    match seen {
-        None => "absent".to_owned(),
-        Some(Seen {
-            status,
-            outcome: Some(outcome),
-            ..
-        }) => format!("{} ({})", status.name(), outcome.name()),
-        Some(Seen {
-            status,
-            outcome: None,
-            ..
-        }) => status.name().to_owned(),
-    }
 }

@@ -17,7 +17,7 @@ use crate::spec::{CheckKind, Mode, Outcome};
 /// Show the cells of a lab file without running them
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hw-matrix list lab.toml --filter 'host=vm-* & mode=native'\n\nA lab file:\n  [host.here]\n  executor = \"local\"          # or \"vm\" with kernel, or \"ssh\" with address\n  [host.here.nic.left]\n  ifname = \"eth0\"             # or pci, driver, mac\n  [program.pass]\n  object = \"xdp_pass.o\"       # relative to this file\n  [check.probe]               # does the prober say that the mode works?\n  [check.attach]              # does each program attach, in each mode?\n  modes = [\"native\", \"generic\"]\n  [[expect]]\n  cells = \"mode=native\"\n  outcome = \"refused\"         # attach: attached, refused; probe: yes, no, unknown\n  [[exclude]]\n  cells = \"nic=left & check=attach\"\n  reason = \"carries our own traffic\""
+    after_help = "Example:\n  hw-matrix list lab.toml --filter 'host=vm-* & mode=native'\n\nA lab file:\n  [host.here]\n  executor = \"local\"          # or \"vm\" with kernel, or \"ssh\" with address\n  [host.here.nic.left]\n  ifname = \"eth0\"             # or pci, driver, mac\n  [program.pass]\n  object = \"xdp_pass.o\"       # relative to this file\n  [check.probe]               # does the prober say that the mode works?\n  [check.attach]              # does each program attach, in each mode?\n  modes = [\"native\", \"generic\"]\n  [[expect]]\n  cells = \"mode=native\"\n  outcome = \"refused\"         # or held, wrong; attach: attached; probe: yes, no, unknown\n  [[exclude]]\n  cells = \"nic=left & check=attach\"\n  reason = \"carries our own traffic\""
 )]
 pub(super) struct Arguments {
     /// The lab file
@@ -56,6 +56,8 @@ struct Row<'a> {
     selector: String,
     /// The NIC at the other end, `host/nic`.
     peer: Option<&'a str>,
+    /// The interface at the other end, `[netns/]ifname`, where it is on the same host.
+    peer_interface: Option<&'a str>,
     /// The program's name.
     program: Option<&'a str>,
     /// The program's object file, relative to the lab file's folder.
@@ -87,6 +89,7 @@ impl<'a> Row<'a> {
             nic: &cell.nic.name,
             selector: describe(cell.nic),
             peer: cell.nic.peer.as_deref(),
+            peer_interface: cell.nic.peer_interface.as_deref(),
             program: cell.program.map(|program| program.name.as_str()),
             object: cell.program.map(|program| program.object.as_str()),
             mode: cell.mode,

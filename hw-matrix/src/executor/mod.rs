@@ -205,6 +205,19 @@ impl Output {
             .map_err(|error| format!("{} wrote no such JSON: {error}", self.program))
     }
 
+    /// What went wrong and why, of the lines `error: WHAT` and `why: WHY` that our programs write.
+    pub fn error_words(&self) -> String {
+        let text = String::from_utf8_lossy(&self.stderr);
+        let of = |prefix: &str| {
+            let line = text
+                .lines()
+                .find_map(|line| line.trim().strip_prefix(prefix));
+            line.map(|words| words.trim().chars().take(400).collect::<String>())
+        };
+        let words = [of("error:"), of("why:")];
+        words.into_iter().flatten().collect::<Vec<_>>().join(": ")
+    }
+
     /// How it ended, and the first line it complained with.
     pub fn complaint(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);

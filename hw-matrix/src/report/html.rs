@@ -97,6 +97,8 @@ struct Columns {
     reason: BTreeMap<usize, usize>,
     remedy: BTreeMap<usize, usize>,
     known: BTreeMap<usize, usize>,
+    found: BTreeMap<usize, usize>,
+    figure: BTreeMap<usize, f64>,
     log: BTreeMap<usize, usize>,
     kernel: BTreeMap<usize, usize>,
 }
@@ -133,18 +135,9 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The outcomes by place.
-const OUTCOMES: [Outcome; 5] = [
-    Outcome::Yes,
-    Outcome::No,
-    Outcome::Unknown,
-    Outcome::Attached,
-    Outcome::Refused,
-];
-
 fn outcome(outcome: Option<Outcome>) -> i8 {
     outcome
-        .and_then(|outcome| OUTCOMES.iter().position(|&other| other == outcome))
+        .and_then(|outcome| Outcome::ALL.iter().position(|&other| other == outcome))
         .map_or(-1, |place| place as i8)
 }
 
@@ -170,6 +163,7 @@ fn data<'a>(report: &'a Report<'_>) -> Data<'a> {
             (&mut columns.reason, &result.reason),
             (&mut columns.remedy, &result.remedy),
             (&mut columns.known, &result.known_bad),
+            (&mut columns.found, &result.found),
         ] {
             if let Some(text) = text {
                 column.insert(place, texts.place(text));
@@ -186,6 +180,9 @@ fn data<'a>(report: &'a Report<'_>) -> Data<'a> {
             }
             logs += text.len();
             column.insert(place, texts.place(text));
+        }
+        if let Some(figure) = result.figure {
+            columns.figure.insert(place, figure.value);
         }
         if result.attempts > 1 {
             columns.attempts.insert(place, result.attempts);
@@ -216,8 +213,8 @@ fn data<'a>(report: &'a Report<'_>) -> Data<'a> {
                     Some(id)
                 })?,
                 kind: Kind::ALL.iter().position(|&kind| kind == change.kind)?,
-                before: seen(change.before, change.kind),
-                after: seen(change.after, change.kind),
+                before: Seen::describe(change.before.as_ref(), change.kind),
+                after: Seen::describe(change.after.as_ref(), change.kind),
             })
         })
         .collect();
@@ -228,7 +225,7 @@ fn data<'a>(report: &'a Report<'_>) -> Data<'a> {
         version: &results.header.version,
         complete: results.complete,
         statuses: Status::ALL.map(Status::name).to_vec(),
-        outcomes: OUTCOMES.map(Outcome::name).to_vec(),
+        outcomes: Outcome::ALL.map(Outcome::name).to_vec(),
         kinds: Kind::ALL
             .into_iter()
             .map(|kind| KindRow {
@@ -287,17 +284,6 @@ impl<'a> Tables<'a> {
         columns.outcome.push(outcome(result.outcome));
         columns.expected.push(outcome(result.expected));
         columns.ms.push(result.duration_ms);
-    }
-}
-
-fn seen(seen: Option<Seen>, kind: Kind) -> String {
-    match seen {
-        None => "absent".to_owned(),
-        Some(seen) if kind == Kind::Slower => format!("{} ms", seen.duration_ms),
-        Some(seen) => match seen.outcome {
-            Some(outcome) => format!("{} ({})", seen.status.name(), outcome.name()),
-            None => seen.status.name().to_owned(),
-        },
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
+use super::measured;
 use crate::results::{CellResult, Results, Status};
 
 /// The whole run as JUnit XML.
@@ -88,7 +89,14 @@ fn case(writer: &mut Writer<Vec<u8>>, result: &CellResult) -> io::Result<()> {
     let reason = result.reason.as_deref().unwrap_or_default();
     let (child, message) = match result.status {
         Status::Pass => {
-            element.write_empty()?;
+            match measured(result) {
+                None => element.write_empty()?,
+                Some(found) => element.write_inner_content(|writer| {
+                    let element = writer.create_element("system-out");
+                    element.write_text_content(BytesText::new(&allowed(&found)))?;
+                    Ok(())
+                })?,
+            };
             return Ok(());
         }
         Status::Skip => ("skipped", reason.to_owned()),
@@ -100,7 +108,9 @@ fn case(writer: &mut Writer<Vec<u8>>, result: &CellResult) -> io::Result<()> {
         Status::Fail => {
             let name = |outcome: Option<crate::spec::Outcome>| outcome.map_or("-", |o| o.name());
             let (got, expected) = (name(result.outcome), name(result.expected));
-            ("failure", format!("{got}, expected {expected}: {reason}"))
+            let found = measured(result).map_or(String::new(), |found| format!("{found}: "));
+            let message = format!("{got}, expected {expected}: {found}{reason}");
+            ("failure", message)
         }
         Status::Error | Status::Crash | Status::Interrupted => {
             ("error", format!("{}: {reason}", result.status.name()))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::one_line;
+use super::{measured, one_line};
 use crate::results::{CellResult, Results, Status};
 
 /// The whole run as KTAP.
@@ -60,6 +60,9 @@ fn test(number: usize, result: &CellResult) -> String {
         for line in result.kernel_log.iter().flat_map(|log| log.lines()) {
             let _ = writeln!(text, "# kernel: {}", one_line(line));
         }
+    }
+    if let Some(found) = measured(result).filter(|_| !result.status.is_bad()) {
+        let _ = writeln!(text, "# {}", one_line(&found));
     }
     let known = one_line(result.known_bad.as_deref().unwrap_or_default());
     let (ok, directive) = match result.status {

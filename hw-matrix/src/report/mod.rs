@@ -14,7 +14,7 @@ pub use ktap::ktap;
 
 use crate::baseline::{self, Change};
 use crate::history::Past;
-use crate::results::Results;
+use crate::results::{CellResult, Results};
 
 /// What a report is made from.
 #[derive(Debug)]
@@ -44,6 +44,15 @@ pub fn write(folder: &Path, report: &Report<'_>) -> io::Result<()> {
     fs::write(folder.join("results.ktap"), ktap(report.results))?;
     fs::write(folder.join("junit.xml"), junit(report.results)?)?;
     fs::write(folder.join("report.html"), page(report)?)
+}
+
+/// What was measured, in words: `found 1500..3506`.
+fn measured(result: &CellResult) -> Option<String> {
+    match (&result.found, result.figure) {
+        (Some(found), _) => Some(format!("found {found}")),
+        (None, Some(figure)) => Some(format!("figure {:.2}", figure.value)),
+        (None, None) => None,
+    }
 }
 
 /// One line: line breaks and other control characters become spaces.

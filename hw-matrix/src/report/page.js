@@ -46,7 +46,7 @@ function matches(cell) {
     && (chosen.program < 0 || cells.program[cell] === chosen.program)
     && (chosen.mode < 0 || cells.mode[cell] === chosen.mode)
     && (chosen.check < 0 || cells.check[cell] === chosen.check)
-    && (chosen.text === "" || id(cell).includes(chosen.text) || (text(cells.reason[cell]) ?? "").includes(chosen.text));
+    && (chosen.text === "" || id(cell).includes(chosen.text) || [cells.reason, cells.found].some(column => (text(column[cell]) ?? "").includes(chosen.text)));
 }
 function choose(changes) {
   Object.assign(chosen, changes);
@@ -138,7 +138,7 @@ function more() {
   $("more").hidden = from + PAGE >= found.length;
 }
 function row(cell) {
-  const why = text(cells.reason[cell]);
+  const why = text(cells.reason[cell]) ?? text(cells.found[cell]);
   const details = element("details", { "data-cell": id(cell) }, element("summary", {}, mark(cells.status[cell]), ` ${id(cell)} `,
     element("span", { class: "why" }, why ?? "")));
   details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(...detail(cell)); });
@@ -152,6 +152,8 @@ function detail(cell) {
     ["status", data.statuses[cells.status[cell]]],
     ["outcome", outcome(cells.outcome[cell])],
     ["expected", outcome(cells.expected[cell])],
+    ["found", text(cells.found[cell])],
+    ["figure", cells.figure[cell]?.toFixed(2)],
     ["why", text(cells.reason[cell])],
     ["to do", text(cells.remedy[cell])],
     ["known bad", text(cells.known[cell])],

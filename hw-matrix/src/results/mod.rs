@@ -150,6 +150,15 @@ impl Status {
     }
 }
 
+/// A measured number, of which more is better.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Figure {
+    /// The number: of throughput, how many times as fast native mode is as generic mode.
+    pub value: f64,
+    /// Worse than before by more than this factor counts as slower.
+    pub slower: f64,
+}
+
 /// The result of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellResult {
@@ -175,6 +184,12 @@ pub struct CellResult {
     pub reason: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What was measured, in a line that is the same while the NIC behaves the same: `1500..3506`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The number that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figure: Option<Figure>,
     /// Why a failure was to be expected: the reason in the list of known bad cells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_bad: Option<String>,
@@ -205,6 +220,8 @@ impl CellResult {
             firmware: None,
             reason: None,
             remedy: None,
+            found: None,
+            figure: None,
             known_bad: None,
             attempts: 0,
             duration_ms: 0,

@@ -6,7 +6,7 @@ use super::scheduler::Ended;
 use crate::cell::Cell;
 use crate::checks::Report;
 use crate::executor::SessionError;
-use crate::results::{CellResult, Status};
+use crate::results::{CellResult, Figure, Status};
 
 /// How one attempt ended.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct Ending {
 impl Ending {
     pub(super) fn how(&self, cell: &Cell<'_>) -> Ended {
         match self.status(cell) {
-            Status::Pass => Ended::Well,
+            Status::Pass | Status::Skip => Ended::Well,
             Status::Crash => Ended::Died,
             _ => Ended::Badly,
         }
@@ -31,6 +31,7 @@ impl Ending {
         let expected = cell.expected.map(|(outcome, _)| outcome);
         match &self.report {
             Err(_) => Status::Crash,
+            Ok(Report { skipped: true, .. }) => Status::Skip,
             Ok(Report { outcome: None, .. }) => Status::Error,
             Ok(Report { outcome, .. }) if expected.is_none() || expected == *outcome => {
                 Status::Pass
@@ -48,6 +49,11 @@ pub(super) fn judge(
     first: Option<Ending>,
     last: Ending,
 ) -> CellResult {
+    // A second attempt that found nothing to do takes nothing back.
+    let (first, last) = match first {
+        Some(first) if last.status(cell) == Status::Skip => (None, first),
+        first => (first, last),
+    };
     let status = match (last.status(cell), &first) {
         (Status::Pass, Some(_)) => Status::Flaky,
         (status, _) if cell.known_bad.is_some() && status.is_bad() => Status::KnownBad,
@@ -56,7 +62,7 @@ pub(super) fn judge(
     let duration_ms = u64::try_from(last.took.as_millis()).unwrap_or(u64::MAX);
     // What is worth reading of a flaky cell is the attempt that did not pass.
     let (told, log) = match (status, first) {
-        (Status::Pass, _) => (last, None),
+        (Status::Pass | Status::Skip, _) => (last, None),
         (Status::Flaky, Some(first)) => {
             let log = format!("{}\nsecond attempt:\n{}", first.log, last.log);
             (first, Some(log))
@@ -82,6 +88,11 @@ pub(super) fn judge(
         firmware: report.firmware,
         reason: report.reason,
         remedy: report.remedy,
+        found: report.found,
+        figure: report.figure.map(|value| Figure {
+            value,
+            slower: cell.check.options.slower,
+        }),
         known_bad: cell.known_bad.map(ToOwned::to_owned),
         attempts,
         duration_ms,
@@ -162,6 +173,16 @@ mod tests {
             ..ending(None)
         };
         assert_eq!(judge(&cell, "id", 1, None, died()).status, Status::Crash);
+
+        let skip = |reason: &str| Ending {
+            report: Ok(Report::skipped(reason)),
+            ..ending(None)
+        };
+        let skipped = judge(&cell, "id", 1, None, skip("no peer"));
+        assert_eq!((skipped.status, skipped.log), (Status::Skip, None));
+        let bad_first = judge(&cell, "id", 2, Some(ending(bad)), skip("no peer"));
+        assert_eq!(bad_first.status, Status::Fail);
+        assert_eq!(bad_first.reason.as_deref(), Some("Some(Refused)"));
 
         cell.known_bad = Some("erratum 7");
         let known = judge(&cell, "id", 1, None, ending(bad));

@@ -6,14 +6,13 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::error::Source;
-use super::file::{CheckSection, LabFile, ProgramSection, ReserveSection};
+use super::file::{LabFile, ProgramSection, ReserveSection};
 use super::forms::{date, duration};
 use super::{
-    Check, CheckKind, Exclusion, Expectation, Host, KnownBad, Lab, LabError, LabErrors, MAX_FILE,
-    MapEntry, Mode, Program, Reserve,
+    Exclusion, Expectation, Host, KnownBad, Lab, LabError, LabErrors, MAX_FILE, MapEntry, Program,
+    Reserve,
 };
 use crate::filter::{Filter, printable};
-use crate::suggest;
 
 /// Time limit of a cell where the file names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -164,6 +163,11 @@ impl Builder<'_> {
         if section.object.get_ref().is_empty() {
             self.wrong(section.object.span(), "the object's path is empty", None);
         }
+        if let Some(packets) = &section.packets
+            && packets.get_ref().is_empty()
+        {
+            self.wrong(packets.span(), "the packets' path is empty", None);
+        }
         let maps = section
             .maps
             .into_iter()
@@ -179,6 +183,7 @@ impl Builder<'_> {
             name: name.into_inner(),
             object: section.object.into_inner(),
             prog: section.prog,
+            packets: section.packets.map(Spanned::into_inner),
             maps,
         }
     }
@@ -194,126 +199,6 @@ impl Builder<'_> {
             coordinator: coordinator.clone(),
             wait: self.timeout(section.wait.as_ref(), DEFAULT_WAIT),
         }
-    }
-
-    fn check(
-        &mut self,
-        name: &Spanned<String>,
-        section: &CheckSection,
-        programs: &[Program],
-        timeout: Duration,
-    ) -> Option<Check> {
-        self.name(name, "check");
-        let kind = section
-            .kind
-            .as_ref()
-            .map(|kind| *kind.get_ref())
-            .or_else(|| {
-                CheckKind::ALL
-                    .into_iter()
-                    .find(|kind| kind.name() == name.get_ref())
-            });
-        let Some(kind) = kind else {
-            let kinds = CheckKind::ALL.map(CheckKind::name);
-            let help = suggest::nearest(name.get_ref(), kinds).map_or_else(
-                || format!("add kind, one of {}", kinds.join(", ")),
-                |near| {
-                    format!(
-                        "did you mean `{near}`? Or add kind, one of {}",
-                        kinds.join(", ")
-                    )
-                },
-            );
-            self.wrong(
-                name.span(),
-                format!("check `{}` has no kind", printable(name.get_ref())),
-                Some(help),
-            );
-            return None;
-        };
-        let modes = match &section.modes {
-            None => Mode::ALL.to_vec(),
-            Some(modes) => {
-                let mut list = modes.get_ref().clone();
-                list.sort_unstable();
-                list.dedup();
-                if list.is_empty() || list.len() < modes.get_ref().len() {
-                    let message = if list.is_empty() {
-                        "no mode"
-                    } else {
-                        "a mode stands here twice"
-                    };
-                    self.wrong(
-                        modes.span(),
-                        message,
-                        Some("native, generic, offload".into()),
-                    );
-                }
-                list
-            }
-        };
-        let programs = match &section.programs {
-            Some(list) if !kind.takes_program() => {
-                let message = format!("a {} check takes no program", kind.name());
-                self.wrong(list.span(), message, Some("remove it".into()));
-                Vec::new()
-            }
-            Some(list) => self.programs(list.get_ref(), programs),
-            None if kind.takes_program() => {
-                if programs.is_empty() {
-                    let message = format!("check `{}` needs a program", printable(name.get_ref()));
-                    self.wrong(
-                        name.span(),
-                        message,
-                        Some("add [program.NAME] with object = \"FILE.o\"".into()),
-                    );
-                }
-                (0..programs.len()).collect()
-            }
-            None => Vec::new(),
-        };
-        let timeout = self.timeout(section.timeout.as_ref(), timeout);
-        Some(Check {
-            name: name.get_ref().clone(),
-            kind,
-            modes,
-            programs,
-            timeout,
-        })
-    }
-
-    fn programs(&mut self, list: &[Spanned<String>], programs: &[Program]) -> Vec<usize> {
-        let mut indices = Vec::new();
-        for word in list {
-            match programs
-                .iter()
-                .position(|program| program.name == *word.get_ref())
-            {
-                Some(index) if indices.contains(&index) => {
-                    self.wrong(
-                        word.span(),
-                        format!("program `{}` stands here twice", word.get_ref()),
-                        None,
-                    );
-                }
-                Some(index) => indices.push(index),
-                None => {
-                    let names: Vec<&str> = programs
-                        .iter()
-                        .map(|program| program.name.as_str())
-                        .collect();
-                    let help = suggest::nearest(word.get_ref(), names.iter().copied())
-                        .map(|near| format!("did you mean `{near}`?"));
-                    self.wrong(
-                        word.span(),
-                        format!("no program `{}`", printable(word.get_ref())),
-                        help,
-                    );
-                }
-            }
-        }
-        indices.sort_unstable();
-        indices
     }
 
     fn filter(&mut self, text: &Spanned<String>) -> Option<Filter> {
@@ -337,7 +222,11 @@ impl Builder<'_> {
         }
     }
 
-    fn timeout(&mut self, text: Option<&Spanned<String>>, default: Duration) -> Duration {
+    pub(super) fn timeout(
+        &mut self,
+        text: Option<&Spanned<String>>,
+        default: Duration,
+    ) -> Duration {
         let Some(text) = text else { return default };
         match duration(text.get_ref()) {
             Some(limit) if !limit.is_zero() && limit <= MAX_TIMEOUT => limit,

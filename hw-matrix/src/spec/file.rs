@@ -160,6 +160,10 @@ pub(super) struct NicSection {
     /// On a `vm`: what is emulated, a model and its options, for example virtio-net,queues=4.
     #[schemars(with = "Option<String>")]
     pub(super) device: Option<Spanned<String>>,
+    /// The interface at the other end of its cable, if that is on the same host: `IFNAME`, or `NETNS/IFNAME` with a
+    /// network namespace as `ip netns` names it. A `[[link]]` between two NICs of one host says it as well.
+    #[schemars(with = "Option<String>")]
+    pub(super) peer: Option<Spanned<String>>,
 }
 
 /// A cable.
@@ -180,6 +184,9 @@ pub(super) struct ProgramSection {
     pub(super) object: Spanned<String>,
     /// Which program of the object; needed where it has several.
     pub(super) prog: Option<String>,
+    /// Packets that are sent to it: a pcap file, relative to the lab file's folder. About 30 of all sorts if absent.
+    #[schemars(with = "Option<String>")]
+    pub(super) packets: Option<Spanned<String>>,
     /// What its maps are filled with after the attach: `maps.NAME = [{ key = .., value = .. }]`, by BTF as
     /// `xdp-offload map set` takes it.
     #[serde(default)]
@@ -200,18 +207,35 @@ pub(super) struct MapEntrySection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckSection {
-    /// What is asked: probe or attach. The check's name if absent.
+    /// What is asked. The check's name if absent.
     #[schemars(with = "Option<super::CheckKind>")]
     pub(super) kind: Option<Spanned<super::CheckKind>>,
-    /// In which modes; all if absent.
+    /// In which modes; all that the kind can have if absent.
     #[schemars(with = "Option<Vec<super::Mode>>")]
-    pub(super) modes: Option<Spanned<Vec<super::Mode>>>,
-    /// With which programs; all if absent. Not for probe.
+    pub(super) modes: Option<Spanned<Vec<Spanned<super::Mode>>>>,
+    /// With which programs; all if absent. Not for kinds without a program.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) programs: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Time limit of one cell.
+    /// Time limit of one cell: the lab's if absent, and what `for` says besides; three times the lab's for mtu and queues.
     #[schemars(with = "Option<String>")]
     pub(super) timeout: Option<Spanned<String>>,
+    /// With mtu: the MTUs, in bytes; those that the interface does not take are left out. Below 1280 the interface
+    /// loses its IPv6 addresses. 1280, 1500, 2000, 3000, 3498, 3506, 4000 and 9000 if absent.
+    #[schemars(with = "Option<Vec<u32>>")]
+    pub(super) mtus: Option<Spanned<Vec<Spanned<u32>>>>,
+    /// With replace, soak and throughput: how long packets are sent, a number with ms, s or m. 3s, 10s and 1s if absent.
+    #[serde(rename = "for")]
+    #[schemars(with = "Option<String>")]
+    pub(super) time: Option<Spanned<String>>,
+    /// With replace and soak: packets a second, 200 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub(super) rate: Option<Spanned<u32>>,
+    /// With replace and soak: how many packets may be lost, 0 if absent.
+    #[schemars(with = "Option<u64>")]
+    pub(super) lost: Option<Spanned<u64>>,
+    /// With throughput: how many times worse than before it may be; beyond that `diff` says slower. 1.5 if absent.
+    #[schemars(with = "Option<f64>")]
+    pub(super) slower: Option<Spanned<f64>>,
 }
 
 /// Cells that are not run.

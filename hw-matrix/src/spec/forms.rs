@@ -28,6 +28,21 @@ pub(super) fn is_ifname(word: &str) -> bool {
         && !word.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
 }
 
+/// `[NETNS/]IFNAME`.
+pub(super) fn is_peer(word: &str) -> bool {
+    let (netns, ifname) = match word.split_once('/') {
+        Some((netns, ifname)) => (Some(netns), ifname),
+        None => (None, word),
+    };
+    let named = |netns: &str| {
+        !netns.is_empty()
+            && !netns.starts_with('-')
+            && !matches!(netns, "." | "..")
+            && !netns.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    is_ifname(ifname) && netns.is_none_or(named)
+}
+
 pub(super) fn is_pci_address(word: &str) -> bool {
     let hex =
         |part: &str, digits| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
@@ -83,6 +98,18 @@ pub(super) fn ssh_address(text: &str) -> Option<(Option<&str>, &str, Option<u16>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peers() {
+        for right in ["eth1", "left/eth1", "veth-peer/peer"] {
+            assert!(is_peer(right), "{right}");
+        }
+        for wrong in [
+            "", "/eth1", "left/", "a/b/c", "-n/eth1", "left/-x", "../eth1",
+        ] {
+            assert!(!is_peer(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn ssh_addresses() {

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::build::Builder;
 use super::file::{ExecutorWord, HostSection, LinkSection, NicSection};
-use super::forms::{is_ifname, is_mac, is_pci_address, ssh_address};
+use super::forms::{is_ifname, is_mac, is_pci_address, is_peer, ssh_address};
 use super::{Executor, Host, Nic, Ssh};
 use crate::filter::printable;
 use crate::lab;
@@ -20,6 +20,17 @@ const DEFAULT_CPUS: u32 = 1;
 
 fn text(value: Option<&Spanned<String>>) -> Option<String> {
     value.map(|value| value.get_ref().clone())
+}
+
+/// What is at the other end of the wire of a virtual machine's NIC, named `name` there.
+fn peer_in_machine(made: &lab::Nic, name: &str) -> Option<String> {
+    // Those stand on a veth, whose other end is the peer.
+    let has_veth = ["veth", "bond", "team", "vlan", "bridge"].contains(&made.model.name);
+    let named = lab::Nic {
+        name: name.to_owned(),
+        ..made.clone()
+    };
+    (made.peer || has_veth).then(|| format!("{}/peer", named.peer_namespace()))
 }
 
 impl Builder<'_> {
@@ -190,6 +201,7 @@ impl Builder<'_> {
             }
             nics.push(Nic {
                 ifname: Some(name.clone()),
+                peer_interface: peer_in_machine(&made, &name),
                 name,
                 device: Some(device.get_ref().clone()),
                 ..Nic::default()
@@ -244,8 +256,17 @@ impl Builder<'_> {
             "the driver's name is empty",
             "as `ethtool -i` says",
         );
+        let mut peer_interface = field(
+            &section.peer,
+            is_peer,
+            "not an interface",
+            "IFNAME or NETNS/IFNAME",
+        );
         let device = section.device.as_ref().and_then(|text| {
-            self.device(text)?;
+            let made = self.device(text)?;
+            peer_interface = peer_interface
+                .take()
+                .or_else(|| peer_in_machine(&made, name.get_ref()));
             Some(text.get_ref().clone())
         });
         if let Some(value) = &section.device
@@ -280,6 +301,7 @@ impl Builder<'_> {
             mac: mac.map(|mac| mac.to_lowercase()),
             device,
             peer: None,
+            peer_interface,
         }
     }
 

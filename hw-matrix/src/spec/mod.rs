@@ -1,9 +1,11 @@
 //! The lab: hosts, their NICs, programs and checks, as a lab file describes them.
 //!
-//! `file` is the TOML text as serde sees it; `build`, with `hosts` and `forms`, turns it into the checked [`Lab`];
-//! `error` says what is wrong with it, at a line and column.
+//! `file` is the TOML text as serde sees it; `build`, with `hosts`, `checks` and `forms`, turns it into the checked [`Lab`];
+//! `check` says what can be asked; `error` says what is wrong with it, at a line and column.
 
 mod build;
+mod check;
+mod checks;
 mod error;
 mod file;
 mod forms;
@@ -15,6 +17,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use check::{Check, CheckKind, Options, Outcome};
 pub use error::{LabError, LabErrors};
 pub use file::LabFile;
 
@@ -144,6 +147,8 @@ pub struct Nic {
     pub device: Option<String>,
     /// The NIC at the other end of the cable, `host/nic`.
     pub peer: Option<String>,
+    /// The interface at the other end of the cable where it is on the same host, `[netns/]ifname`.
+    pub peer_interface: Option<String>,
 }
 
 /// An XDP program to run.
@@ -155,6 +160,8 @@ pub struct Program {
     pub object: String,
     /// Which program of the object; needed where it has several.
     pub prog: Option<String>,
+    /// Packets for it, a pcap file relative to the lab file's folder; built-in ones if none.
+    pub packets: Option<String>,
     /// What its maps are filled with after the attach, in the order of the file.
     pub maps: Vec<MapEntry>,
 }
@@ -168,21 +175,6 @@ pub struct MapEntry {
     pub key: String,
     /// JSON.
     pub value: String,
-}
-
-/// A kind of question, and where it is asked.
-#[derive(Debug, Clone)]
-pub struct Check {
-    /// Name in cell ids.
-    pub name: String,
-    /// What is asked.
-    pub kind: CheckKind,
-    /// In which modes.
-    pub modes: Vec<Mode>,
-    /// With which programs (indices into [`Lab::programs`]); empty where the kind takes none.
-    pub programs: Vec<usize>,
-    /// Time limit of one cell.
-    pub timeout: Duration,
 }
 
 /// XDP mode.
@@ -209,79 +201,6 @@ impl Mode {
             Mode::Native => "native",
             Mode::Generic => "generic",
             Mode::Offload => "offload",
-        }
-    }
-}
-
-/// What a check asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum CheckKind {
-    /// Whether the prober says that the mode works: `yes`, `no` or `unknown`. Takes no program.
-    Probe,
-    /// Whether the program attaches in just this mode, and detaches again: `attached` or `refused`.
-    Attach,
-}
-
-impl CheckKind {
-    /// All kinds.
-    pub const ALL: [CheckKind; 2] = [CheckKind::Probe, CheckKind::Attach];
-
-    /// The word used in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            CheckKind::Probe => "probe",
-            CheckKind::Attach => "attach",
-        }
-    }
-
-    /// Whether a cell of this kind has a program.
-    pub fn takes_program(self) -> bool {
-        self == CheckKind::Attach
-    }
-
-    /// What can come out.
-    pub fn outcomes(self) -> &'static [Outcome] {
-        match self {
-            CheckKind::Probe => &[Outcome::Yes, Outcome::No, Outcome::Unknown],
-            CheckKind::Attach => &[Outcome::Attached, Outcome::Refused],
-        }
-    }
-
-    /// What is expected where the lab file says nothing: a program attaches; a prober may say what it finds.
-    pub fn expected(self) -> Option<Outcome> {
-        match self {
-            CheckKind::Probe => None,
-            CheckKind::Attach => Some(Outcome::Attached),
-        }
-    }
-}
-
-/// What a check found out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Probe: the mode works.
-    Yes,
-    /// Probe: the mode does not work.
-    No,
-    /// Probe: it cannot be told.
-    Unknown,
-    /// Attach: the program was attached in the mode, and detached.
-    Attached,
-    /// Attach: it was refused, with a reason.
-    Refused,
-}
-
-impl Outcome {
-    /// The word used in files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Outcome::Yes => "yes",
-            Outcome::No => "no",
-            Outcome::Unknown => "unknown",
-            Outcome::Attached => "attached",
-            Outcome::Refused => "refused",
         }
     }
 }

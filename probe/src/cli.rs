@@ -6,6 +6,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::trial::What;
+
 /// Which XDP modes does each network interface support, and if not, why not?
 #[derive(Debug, Parser)]
 #[command(
@@ -81,7 +83,7 @@ pub enum Command {
     },
     /// Prove the verdicts: attach a minimal program in each mode, bind AF_XDP sockets, put everything back
     #[command(
-        after_help = "Refuses with code 3 where a program is attached, or where attaching may take down a link that is up.\n\nExamples:\n  sudo xdp-probe try eth0\n  sudo xdp-probe try eth0 eth1 --force --json"
+        after_help = "Refuses with code 3 where a program is attached, or where attaching may take down a link that is up.\n\nExamples:\n  sudo xdp-probe try eth0\n  sudo xdp-probe try eth0 eth1 --force --json\n  sudo xdp-probe try eth0 --only native,af-xdp-copy"
     )]
     Try {
         /// The interfaces, one after the other
@@ -90,6 +92,9 @@ pub enum Command {
         /// Also where a program is attached (it is exchanged for a moment), or the link may go down
         #[arg(long)]
         force: bool,
+        /// Only these trials
+        #[arg(long, value_name = "TRIAL", value_delimiter = ',')]
+        only: Vec<What>,
     },
     /// Measure what an offload device accepts, by trial loads; write its profile (TOML) for xdp-offload
     #[command(

@@ -1,13 +1,21 @@
 //! What is asked of a NIC: each check runs commands on a host's session and judges what they said in pure functions.
 //! One file a kind of check.
 
+mod acceptance;
+mod af_xdp;
 mod attach;
 mod files;
+mod maps;
 mod mtu;
 mod nic;
 mod packets;
 mod probe;
 mod program;
+mod queues;
+mod reload;
+mod soak;
+mod status;
+mod throughput;
 mod verdicts;
 
 use std::fmt::Write as _;
@@ -165,26 +173,42 @@ impl<'a> Attempt<'a> {
 
     /// What is asked without a program.
     fn ask_nic(&mut self, cell: &Cell<'_>, interface: &Interface) -> Result<Report, Stop> {
-        match cell.check.kind {
-            CheckKind::Probe => probe::run(self, interface, cell),
-            kind => Ok(Report::failed(format!("{} needs a program", kind.name()))),
+        let kind = cell.check.kind;
+        match kind {
+            CheckKind::AfXdpCopy | CheckKind::AfXdpZerocopy => {
+                // The kinds are named after the trials of `xdp-probe try`.
+                af_xdp::run(self, interface, cell.mode, kind.name())
+            }
+            _ => probe::run(self, interface, cell),
         }
     }
 
     /// What is asked of a program.
     fn ask_program(&mut self, subject: &Subject<'_>) -> Result<Report, Stop> {
         match subject.cell.check.kind {
+            CheckKind::Probe | CheckKind::AfXdpCopy | CheckKind::AfXdpZerocopy => {
+                self.ask_nic(subject.cell, subject.interface)
+            }
             CheckKind::Attach => attach::run(self, subject),
             CheckKind::Verdicts => verdicts::run(self, subject),
             CheckKind::Mtu => mtu::run(self, subject),
-            kind => Ok(Report::skipped(format!("{} is not asked yet", kind.name()))),
+            CheckKind::Queues => queues::run(self, subject),
+            CheckKind::Replace => soak::run(self, subject, true),
+            CheckKind::Soak => soak::run(self, subject, false),
+            CheckKind::Throughput => throughput::run(self, subject),
+            CheckKind::Acceptance => acceptance::run(self, subject),
+            CheckKind::Maps => maps::run(self, subject),
+            CheckKind::Reload => reload::run(self, subject),
         }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Runs a command in the time that is left.
     fn command(&mut self, program: &str, arguments: &[&str]) -> Result<Output, Stop> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        self.command_within(left, program, arguments)
+        self.command_within(self.left(), program, arguments)
     }
 
     /// Runs a command in a time of its own: what undoes something must run after the cell's time is up, too.
@@ -205,10 +229,9 @@ impl<'a> Attempt<'a> {
         program: &str,
         arguments: &[&str],
     ) -> Result<Output, Stop> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
         let command = Command {
             stdin,
-            ..Command::new(program, arguments.iter().copied(), left)
+            ..Command::new(program, arguments.iter().copied(), self.left())
         };
         self.go(&command)
     }

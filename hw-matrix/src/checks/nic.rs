@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::queues::Channels;
 use super::{Attempt, Stop};
 use crate::cell::Cell;
 use crate::spec::{Mode, Nic};
@@ -46,6 +47,9 @@ pub(super) fn netns(name: &str) -> (Vec<&str>, &str) {
         None => (Vec::new(), name),
     }
 }
+
+/// Why a check with packets is not made.
+pub(super) const NO_PEER: &str = "nothing can send packets to it: the lab file names no peer";
 
 /// The driver's name of a VLAN device, as `xdp-probe` tells it.
 const VLAN_DRIVER: &str = "802.1Q VLAN Support";
@@ -180,6 +184,8 @@ pub(super) struct Interface {
     #[serde(default)]
     pub(super) firmware: Option<String>,
     pub(super) modes: Modes,
+    #[serde(default)]
+    pub(super) channels: Option<Channels>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -235,6 +241,7 @@ mod tests {
                 generic: support.clone(),
                 offload: support,
             },
+            channels: None,
         }
     }
 

@@ -40,19 +40,19 @@ impl Subject<'_> {
     }
 }
 
-/// Attaches the program, fills its maps, does what is to be done, and detaches it. Where it is not attached, why not is
-/// the report.
+/// Attaches the program, fills its maps, does what is to be done with its id, which that may change, and detaches it.
+/// Where it is not attached, why not is the report.
 pub(super) fn attached(
     attempt: &mut Attempt<'_>,
     subject: &Subject<'_>,
-    meanwhile: impl FnOnce(&mut Attempt<'_>, u32) -> Result<Report, Stop>,
+    meanwhile: impl FnOnce(&mut Attempt<'_>, &mut u32) -> Result<Report, Stop>,
 ) -> Result<Report, Stop> {
-    let id = match attach(attempt, subject)? {
+    let mut id = match attach(attempt, subject)? {
         Attach::Held(id) => id,
         Attach::Not(report) => return Ok(report),
     };
     let report = match fill(attempt, subject.ifname(), &subject.program.maps) {
-        Ok(Ok(())) => meanwhile(attempt, id),
+        Ok(Ok(())) => meanwhile(attempt, &mut id),
         Ok(Err(reason)) => Ok(Report::failed(format!(
             "attached, but a map was not filled: {reason}"
         ))),
@@ -127,7 +127,8 @@ pub(super) fn attach(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result
     Ok(judge(said, asked))
 }
 
-fn detach(
+/// Detaches a program, also after the cell's time is up.
+pub(super) fn detach(
     attempt: &mut Attempt<'_>,
     ifname: &str,
     mode: Mode,
@@ -152,6 +153,15 @@ fn fill(
         }
     }
     Ok(Ok(()))
+}
+
+/// As `xdp-offload` takes a time.
+pub(super) fn duration(time: Duration) -> String {
+    if time.subsec_millis() == 0 {
+        format!("{}s", time.as_secs())
+    } else {
+        format!("{}ms", time.as_millis())
+    }
 }
 
 /// Whether a command did what it should; a host that is lost goes on as that.

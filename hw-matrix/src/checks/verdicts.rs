@@ -75,10 +75,14 @@ fn compare(
 ) -> Result<Output, Stop> {
     let packets = packets::path(attempt, subject, folder)?;
     let engines = format!("interp,{}", way.engine());
-    let maps: Vec<String> = contents(subject.program)
-        .iter()
-        .map(|(map, file)| format!("{map}={folder}/{}", file.name))
-        .collect();
+    let maps: Vec<String> = match way {
+        // The interpreter begins with what is in the attached program's maps.
+        Way::Wire(_) => Vec::new(),
+        Way::TestRun | Way::Simulator => contents(subject.program)
+            .iter()
+            .map(|(map, file)| format!("{map}={folder}/{}", file.name))
+            .collect(),
+    };
     let mut run = vec!["run"];
     run.extend(subject.named());
     run.extend(["--packets", &packets, "--compare", &engines]);

@@ -29,7 +29,11 @@ pub fn run(cli: &Cli, out: &mut Output<'_>) -> Result<()> {
     match &cli.command {
         Command::List { interfaces, wide } => list::run(interfaces, *wide, netns, out),
         Command::Show { interface } => show::run(interface, netns, out),
-        Command::Try { interfaces, force } => try_out::run(interfaces, *force, netns, out),
+        Command::Try {
+            interfaces,
+            force,
+            only,
+        } => try_out::run(interfaces, *force, only, netns, out),
         Command::Caps { interface, output } => caps::run(interface, output.as_deref(), netns, out),
         Command::Watch { interfaces } => watch::run(interfaces, out),
         Command::Drivers { name } => drivers::run(name.as_deref(), out),

@@ -10,11 +10,12 @@ use crate::Error;
 use crate::Result;
 use crate::facts::collect;
 use crate::render::trial;
-use crate::trial::{check, run as run_trials};
+use crate::trial::{What, check, run as run_trials};
 
 pub(super) fn run(
     names: &[String],
     force: bool,
+    only: &[What],
     netns: Option<&str>,
     out: &mut Output<'_>,
 ) -> Result<()> {
@@ -31,9 +32,10 @@ pub(super) fn run(
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
+    let tried: &[What] = if only.is_empty() { &What::ALL } else { only };
     let mut vanished = None;
     for (number, facts) in interfaces.into_iter().enumerate() {
-        let report = run_trials(&snapshot, facts, &stop)?;
+        let report = run_trials(&snapshot, facts, tried, &stop)?;
         if let Some(trial) = report.trials.iter().find(|trial| trial.vanished()) {
             vanished.get_or_insert(Error::Vanished {
                 name: facts.link.name.clone(),

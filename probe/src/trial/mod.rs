@@ -16,7 +16,7 @@ use crate::settings::Change;
 use crate::{Error, Result};
 
 /// What can be tried on an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum What {
     /// A plain program in native mode.
     Native,
@@ -27,8 +27,10 @@ pub enum What {
     /// A program loaded for the NIC.
     Offload,
     /// An AF_XDP socket in copy mode on queue 0.
+    #[value(name = "af-xdp-copy")]
     XskCopy,
     /// An AF_XDP socket in zero-copy mode on queue 0.
+    #[value(name = "af-xdp-zerocopy")]
     XskZerocopy,
 }
 
@@ -203,8 +205,14 @@ pub fn objection(facts: &Facts) -> Option<Explanation> {
     })
 }
 
-/// Tries everything on one interface. Ends early, with everything put back, once `stop` is set.
-pub fn run(snapshot: &Snapshot, facts: &Facts, stop: &AtomicBool) -> Result<Report> {
+/// Tries those things on one interface, in the order of [`What::ALL`]. Ends early, with everything put back, once `stop`
+/// is set.
+pub fn run(
+    snapshot: &Snapshot,
+    facts: &Facts,
+    tried: &[What],
+    stop: &AtomicBool,
+) -> Result<Report> {
     let mut bench = Bench::open(snapshot, facts)?;
     let before = bench.settings()?;
     let mut verdicts = judge(snapshot, facts, &Needs::default());
@@ -217,7 +225,7 @@ pub fn run(snapshot: &Snapshot, facts: &Facts, stop: &AtomicBool) -> Result<Repo
         },
     );
     let mut trials = Vec::new();
-    for what in What::ALL {
+    for what in What::ALL.into_iter().filter(|what| tried.contains(what)) {
         let foreseen = match what {
             What::Native => &verdicts.native,
             What::NativeFrags => &with_frags.native,

@@ -18,6 +18,9 @@ mod status;
 mod throughput;
 mod verdicts;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -118,6 +118,8 @@ pub enum Operation {
     LoadProgram,
     /// BPF_PROG_TEST_RUN.
     TestRun,
+    /// BPF_ENABLE_STATS.
+    EnableStatistics,
     /// BPF_OBJ_GET_INFO_BY_FD.
     GetInfo,
     /// BPF_{PROG,MAP,BTF,LINK}_GET_FD_BY_ID and GET_NEXT_ID.
@@ -136,8 +138,12 @@ pub enum Operation {
     BindXsk,
     /// Waiting for a packet on an AF_XDP socket.
     ReceiveXsk,
-    /// Opening or using a packet socket.
+    /// Opening a packet socket, or sending by one.
     SendPacket,
+    /// Receiving from a packet socket.
+    ReceivePacket,
+    /// Mounting or using tracefs.
+    Trace,
     /// setns(2) or opening a network namespace.
     EnterNetns,
     /// Reading a file of /proc or /sys.
@@ -164,6 +170,7 @@ impl fmt::Display for Operation {
             Self::LoadBtf => "load BTF",
             Self::LoadProgram => "load program",
             Self::TestRun => "test-run program",
+            Self::EnableStatistics => "count program runs",
             Self::GetInfo => "read object info",
             Self::GetById => "open object by id",
             Self::CreateLink => "create XDP link",
@@ -174,6 +181,8 @@ impl fmt::Display for Operation {
             Self::BindXsk => "bind AF_XDP socket",
             Self::ReceiveXsk => "receive from AF_XDP socket",
             Self::SendPacket => "send packet",
+            Self::ReceivePacket => "receive packet",
+            Self::Trace => "trace XDP events",
             Self::EnterNetns => "enter network namespace",
             Self::ReadSystem => "read system file",
         })
@@ -208,7 +217,7 @@ errno_names! {
     EDEADLK ENAMETOOLONG ENOSYS ENOTEMPTY ELOOP ENOMSG ENODATA EPROTO EBADMSG EOVERFLOW ENOTUNIQ
     EILSEQ EUSERS ENOTSOCK EMSGSIZE EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EAFNOSUPPORT
     EADDRINUSE ENETDOWN ENETUNREACH ENOBUFS EISCONN ENOTCONN ETIMEDOUT ECONNREFUSED EALREADY
-    EINPROGRESS ESTALE EDQUOT ECANCELED ENOLINK EKEYREJECTED
+    EINPROGRESS ESTALE EDQUOT ECANCELED ENOLINK EKEYREJECTED EBADRQC
 }
 
 impl Errno {

@@ -116,6 +116,12 @@ pub fn possible_cpus() -> Result<u32> {
     count_cpus("/sys/devices/system/cpu/possible")
 }
 
+/// Nanoseconds since boot, as `bpf_ktime_get_ns` gives them: without those in which the machine slept.
+pub fn uptime_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
 /// Bytes of a memory page, which the MTU limits of many drivers follow.
 pub fn page_size() -> u32 {
     // SAFETY: sysconf(3) reads a constant and takes no pointer.

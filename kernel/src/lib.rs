@@ -1,4 +1,5 @@
-//! All that talks to the Linux kernel: rtnetlink, the netdev and ethtool families, bpf(2), AF_XDP, the kernel's log.
+//! All that talks to the Linux kernel: rtnetlink, the netdev and ethtool families, bpf(2), AF_XDP, packet sockets, XDP's
+//! tracepoints, the kernel's log.
 //!
 //! Answers are typed and keep the kernel's own words (errno, extended ack, verifier log).
 //! Nothing here decides anything; that is the work of `probe` and `generic-fallback`.
@@ -15,6 +16,7 @@ pub mod kmsg;
 pub mod netlink;
 pub mod netns;
 pub mod packet;
+pub mod trace;
 pub mod xsk;
 
 pub use error::{Errno, Error, Operation, Refusal, Result};

@@ -1,43 +1,15 @@
 //! `run`, `disasm` and `cfg`: programs on packets and as text, without a NIC.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nfp_target::isa::reloc::Relocation;
 use nfp_target::isa::{Word, asm, encode};
 use serde_json::{Value, json};
+use tests::packets::{capture, udp};
 use tests::{corpus, golden, require_root, tool, workspace};
 
 use crate::code;
-
-/// An Ethernet, IPv4 and UDP packet to a port.
-fn udp(port: u16) -> Vec<u8> {
-    let mut packet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    packet.extend([0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0]);
-    packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
-    packet.extend([3, 232]);
-    packet.extend(port.to_be_bytes());
-    packet.extend([0, 8, 0, 0]);
-    packet
-}
-
-/// A pcap file of these packets.
-fn capture(folder: &Path, packets: &[Vec<u8>]) -> PathBuf {
-    let header = [0xa1b2_c3d4u32, 4 << 16 | 2, 0, 0, 65535, 1];
-    let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
-    for packet in packets {
-        let length = packet.len() as u32;
-        bytes.extend(
-            [1, 0, length, length]
-                .iter()
-                .flat_map(|word| word.to_le_bytes()),
-        );
-        bytes.extend(packet);
-    }
-    let path = folder.join("packets.pcap");
-    fs::write(&path, bytes).unwrap();
-    path
-}
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

@@ -1,7 +1,38 @@
-//! Packets: real ones of every common kind, and short ones.
+//! Packets: real ones of every common kind, and short ones; files of them.
 
 use crate::Random;
 use etherparse::PacketBuilder;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// An Ethernet, IPv4 and UDP packet to a port.
+pub fn udp(port: u16) -> Vec<u8> {
+    let mut packet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    packet.extend([0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0]);
+    packet.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+    packet.extend([3, 232]);
+    packet.extend(port.to_be_bytes());
+    packet.extend([0, 8, 0, 0]);
+    packet
+}
+
+/// The pcap file packets.pcap of these packets, in a folder.
+pub fn capture(folder: &Path, packets: &[Vec<u8>]) -> PathBuf {
+    let header = [0xa1b2_c3d4u32, 4 << 16 | 2, 0, 0, 65535, 1];
+    let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_le_bytes()).collect();
+    for packet in packets {
+        let length = packet.len() as u32;
+        bytes.extend(
+            [1, 0, length, length]
+                .iter()
+                .flat_map(|word| word.to_le_bytes()),
+        );
+        bytes.extend(packet);
+    }
+    let path = folder.join("packets.pcap");
+    fs::write(&path, bytes).expect("the folder can be written to");
+    path
+}
 
 /// A packet of at least an Ethernet header.
 pub fn packet(random: &mut Random) -> Vec<u8> {

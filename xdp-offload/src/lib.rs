@@ -21,6 +21,7 @@ mod sources;
 mod subject;
 mod target;
 mod value;
+mod wire;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
@@ -50,16 +51,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Some(netns) = &cli.netns {
-        kernel::netns::enter(netns).map_err(|error| {
-            let failure = Failure::kernel(format!("no network namespace '{netns}'"), &error);
-            match error.errno() {
-                Some(kernel::Errno::ENOENT) => Failure {
-                    exit: Exit::Usage,
-                    ..failure.remedy("`ip netns list` shows those that have a name")
-                },
-                _ => failure,
-            }
-        })?;
+        commands::enter(netns)?;
     }
     match cli.command {
         Command::Check(args) => commands::check::run(&args),

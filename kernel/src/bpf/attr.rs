@@ -153,6 +153,11 @@ layouts! {
         old_prog_fd: u32,
     } = 16
 
+    /// BPF_ENABLE_STATS
+    EnableStats {
+        kind: u32,
+    } = 4
+
     /// BPF_LINK_DETACH
     LinkDetach {
         link_fd: u32,

@@ -14,8 +14,10 @@ mod map_kind;
 mod name;
 mod pin;
 pub mod program;
+mod statistics;
 mod syscall;
 pub mod test_run;
 
 pub use iter::{Ids, btf_ids, link_ids, map_ids, program_ids};
 pub use name::kernel_name;
+pub use statistics::RunStatistics;

@@ -381,9 +381,9 @@ pub struct ProgramInfo {
     pub jited_size: u32,
     /// How many instructions the verifier walked (since 5.16).
     pub verified_insns: u32,
-    /// Time spent in it, where the sysctl kernel.bpf_stats_enabled is on.
+    /// Time spent in it while runs were counted ([`super::RunStatistics`], or the sysctl kernel.bpf_stats_enabled).
     pub run_time: Duration,
-    /// Its runs, where that sysctl is on.
+    /// Its runs while they were counted. 0 for an offloaded program.
     pub run_count: u64,
 }
 

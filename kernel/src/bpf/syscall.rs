@@ -35,6 +35,7 @@ pub(super) enum Command {
     LinkUpdate = 29,
     LinkById = 30,
     LinkNextId = 31,
+    EnableStats = 32,
     LinkDetach = 34,
 }
 

@@ -5,7 +5,7 @@ mod emit;
 
 use crate::choose::Selection;
 use crate::commands::run;
-use crate::engine::{Engine, Kind};
+use crate::engine::{Engine, Given, Kind};
 use crate::exit::{Exit, Failure};
 use crate::findings;
 use crate::lowering;
@@ -256,15 +256,15 @@ impl Work<'_> {
         let name = self.args.selection.object_name();
         let loader = Loader::for_trial(&made, &name);
         let capture = Capture::read(packets)?;
-        let mut engine = Engine::load(Kind::Interp, &made, &loader, program, None)?;
+        let mut engine = Engine::load(Kind::Interp, &made, &loader, program, Given::default())?;
         for assignment in &self.args.map {
             run::fill(&made, assignment, std::slice::from_mut(&mut engine))?;
         }
         let mut decided = 0;
         for packet in &capture.packets {
-            let ran = engine.run(&packet.bytes, capture.time_ns(packet))?;
+            let ran = engine.run(&packet.bytes, capture.time_ns(packet), None)?;
             // Aborted, dropped, sent back; all else goes to the host.
-            decided += usize::from(matches!(ran.effect(), 0 | 1 | 3));
+            decided += usize::from(matches!(ran.effect(), Some(0 | 1 | 3)));
         }
         Ok(format!(
             "of {} packets the card decides {decided}\n",

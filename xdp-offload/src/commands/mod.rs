@@ -17,8 +17,22 @@ use kernel::netlink::Route;
 use kernel::netlink::link::Link;
 use probe::{Facts, Snapshot};
 
+/// Moves this thread into a network namespace.
+pub(crate) fn enter(netns: &str) -> Result<(), Failure> {
+    kernel::netns::enter(netns).map_err(|error| {
+        let failure = Failure::kernel(format!("no network namespace '{netns}'"), &error);
+        match error.errno() {
+            Some(Errno::ENOENT) => Failure {
+                exit: Exit::Usage,
+                ..failure.remedy("`ip netns list` shows those that have a name")
+            },
+            _ => failure,
+        }
+    })
+}
+
 /// The interface of a name.
-fn interface(route: &mut Route, name: &str) -> Result<Link, Failure> {
+pub(crate) fn interface(route: &mut Route, name: &str) -> Result<Link, Failure> {
     route
         .link_by_name(name)
         .map_err(|error| match error.errno() {
@@ -28,7 +42,7 @@ fn interface(route: &mut Route, name: &str) -> Result<Link, Failure> {
         })
 }
 
-fn no_such_interface(name: &str) -> Failure {
+pub(crate) fn no_such_interface(name: &str) -> Failure {
     Failure::new(Exit::Usage, format!("no interface named '{name}'"))
         .remedy("`ip link` shows those of this network namespace; --netns NAME looks into another")
 }
@@ -59,6 +73,6 @@ fn facts<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Facts, Failure> {
     })
 }
 
-fn open_route() -> Result<Route, Failure> {
+pub(crate) fn open_route() -> Result<Route, Failure> {
     Route::open().map_err(|error| Failure::kernel("cannot talk to the kernel", &error))
 }

@@ -12,7 +12,7 @@ pub struct Report {
     pub schema: &'static str,
     /// The program's name.
     pub program: String,
-    /// What ran it: "interp", "kernel", "nfp"; two that were compared and did the same.
+    /// What ran it: "interp", "kernel", "nfp", "wire"; two that were compared and did the same.
     pub engines: Vec<&'static str>,
     /// The packets, in the order of the file.
     pub packets: Vec<Packet>,
@@ -25,16 +25,16 @@ pub struct Report {
 pub struct Packet {
     /// Its number, from 1.
     pub number: usize,
-    /// What the program returned.
-    pub verdict: u32,
+    /// What the program returned; null where neither XDP_PASS nor XDP_TX showed, and nobody tells which of the others.
+    pub verdict: Option<u32>,
     /// The verdict's name: a value that is none has the kernel take it for XDP_ABORTED.
     pub verdict_name: String,
     /// Bytes before.
     pub length: usize,
-    /// Bytes after, with metadata that the program put in front.
-    pub length_after: usize,
-    /// Whether any byte is another one.
-    pub changed: bool,
+    /// Bytes after, with metadata that the program put in front; null where nobody saw them.
+    pub length_after: Option<usize>,
+    /// Whether any byte is another one; null where nobody saw them.
+    pub changed: Option<bool>,
     /// Where a redirected packet goes: "interface 3" or "MAP[KEY]"; null where the engine does not tell.
     pub redirect: Option<String>,
     /// Instructions executed, by the interpreter; words, by the simulated NFP.
@@ -43,4 +43,6 @@ pub struct Packet {
     pub cycles: Option<u64>,
     /// Time taken, by the kernel.
     pub nanoseconds: Option<u64>,
+    /// Why a packet that was to be sent back by a real interface did not arrive at the peer.
+    pub lost: Option<String>,
 }

@@ -29,16 +29,20 @@ pub(crate) fn report(report: &Report) -> String {
 
 fn line(packet: &Packet) -> String {
     let mut out = format!("{:6}  {:<12}", packet.number, packet.verdict_name);
-    let _ = if packet.length == packet.length_after {
-        write!(out, "  {} bytes", packet.length)
-    } else {
-        write!(out, "  {} -> {} bytes", packet.length, packet.length_after)
+    let _ = match packet.length_after {
+        Some(after) if after != packet.length => {
+            write!(out, "  {} -> {after} bytes", packet.length)
+        }
+        _ => write!(out, "  {} bytes", packet.length),
     };
-    if packet.changed {
+    if packet.changed == Some(true) {
         out += ", changed";
     }
     if let Some(redirect) = &packet.redirect {
         let _ = write!(out, ", to {redirect}");
+    }
+    if let Some(lost) = &packet.lost {
+        let _ = write!(out, ", {lost}");
     }
     let cost = match (packet.instructions, packet.nanoseconds) {
         (Some(words), _) if let Some(cycles) = packet.cycles => {
@@ -48,7 +52,10 @@ fn line(packet: &Packet) -> String {
         (None, Some(nanoseconds)) => format!("{nanoseconds} ns"),
         (None, None) => String::new(),
     };
-    let _ = writeln!(out, "  {}", styled(QUIET, cost));
+    if !cost.is_empty() {
+        let _ = write!(out, "  {}", styled(QUIET, cost));
+    }
+    out.push('\n');
     out
 }
 
@@ -60,15 +67,16 @@ mod tests {
     fn a_line_says_what_became_of_the_packet() {
         let packet = Packet {
             number: 3,
-            verdict: 4,
+            verdict: Some(4),
             verdict_name: "XDP_REDIRECT".to_owned(),
             length: 64,
-            length_after: 60,
-            changed: true,
+            length_after: Some(60),
+            changed: Some(true),
             redirect: Some("ports[7]".to_owned()),
             instructions: Some(31),
             cycles: None,
             nanoseconds: None,
+            lost: None,
         };
         assert_eq!(
             anstream::adapter::strip_str(&line(&packet)).to_string(),

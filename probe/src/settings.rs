@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use kernel::Errno;
 use kernel::netlink::ethtool::{Ethtool, FeatureState, Target};
-use kernel::netlink::link::{Link, Route};
+use kernel::netlink::link::{Link, OperState, Route};
 use kernel::netlink::netdev::Netdev;
 
 use crate::Result;
 use crate::feature_names::xdp_feature_names;
 
-/// How long a link may take to come back: an emulated igb took 0.6 to 2 s, copper with autonegotiation takes up to 4 s.
-const CARRIER_PATIENCE: Duration = Duration::from_secs(6);
+/// How long a link may take to come back: an emulated igb took 0.6 to 2 s and more on a busy host, copper with autonegotiation
+/// takes up to 4 s, and the kernel may call it operational a second later.
+const CARRIER_PATIENCE: Duration = Duration::from_secs(20);
 const CARRIER_PAUSE: Duration = Duration::from_millis(50);
 
 /// A setting that took another value.
@@ -38,6 +39,8 @@ impl fmt::Display for Change {
 pub struct Settings {
     up: bool,
     carrier: bool,
+    /// Follows the carrier up to a second later (net/core/link_watch.c, Linux 6.12); no setting of its own.
+    operstate: OperState,
     mtu: u32,
     max_mtu: u32,
     features: Option<u64>,
@@ -133,6 +136,7 @@ impl Observer {
         Ok(Settings {
             up: link.is_up(),
             carrier: link.carrier,
+            operstate: link.operstate,
             mtu: link.mtu,
             max_mtu: link.mtu_range.1,
             features,
@@ -143,8 +147,8 @@ impl Observer {
         })
     }
 
-    /// Waits until a link that had a carrier `before` has it again, for 6 seconds at most, and tells how long that took:
-    /// `None` where it never went.
+    /// Waits until a link that had a carrier `before` has it again and the kernel calls it operational as before, for 20
+    /// seconds at most, and tells how long the carrier took: `None` where it never went.
     pub fn await_carrier(&mut self, ifindex: u32, before: &Settings) -> Result<Option<Duration>> {
         if !(before.up && before.carrier) {
             return Ok(None);
@@ -153,11 +157,14 @@ impl Observer {
         let mut waited = None;
         loop {
             let link: Link = self.route.link_by_index(ifindex)?;
-            if link.carrier || !link.is_up() || started.elapsed() >= CARRIER_PATIENCE {
+            let settled = link.carrier && link.operstate == before.operstate;
+            if settled || !link.is_up() || started.elapsed() >= CARRIER_PATIENCE {
                 return Ok(waited);
             }
             thread::sleep(CARRIER_PAUSE);
-            waited = Some(started.elapsed());
+            if !link.carrier {
+                waited = Some(started.elapsed());
+            }
         }
     }
 
@@ -216,6 +223,7 @@ mod tests {
         Settings {
             up: true,
             carrier: true,
+            operstate: OperState::Up,
             mtu: 1500,
             max_mtu: 9600,
             features: Some(0x23),

@@ -47,7 +47,8 @@ fn by_name(interface: &Value) -> (String, Value) {
 /// What was compared.
 #[derive(Default)]
 pub(crate) struct Truth {
-    pub(crate) text: String,
+    /// The interfaces about which there is something to say.
+    pub(crate) wrong: String,
     pub(crate) compared: usize,
     pub(crate) disagreements: usize,
     pub(crate) unknown: usize,
@@ -64,7 +65,6 @@ impl Truth {
     }
 
     fn phase(&mut self, guest: &Guest, phase: &Phase) {
-        let _ = writeln!(self.text, "-- {}", phase.name);
         // Kernels lack this or that: what is not there is not looked at.
         guest.run(&format!(
             "ip -force -batch - <<'END' 2>&1\n{}\nEND\n{}",
@@ -92,7 +92,7 @@ impl Truth {
         }
         for name in phase.interfaces {
             let Some(verdicts) = listed.get(*name) else {
-                let _ = writeln!(self.text, "{name}: not on this kernel");
+                // Not on this kernel.
                 continue;
             };
             self.interfaces += 1;
@@ -134,9 +134,13 @@ impl Truth {
                 }
             }
             let driver = verdicts["driver"].as_str().unwrap_or("-");
-            let _ = writeln!(self.text, "{name:<10} {driver:<11}{}", row.cells);
-            for line in &row.wrong {
-                let _ = writeln!(self.text, "    {line}");
+            if !row.wrong.is_empty() {
+                let wrong = row.wrong.join("\n    ");
+                let _ = writeln!(
+                    self.wrong,
+                    "{name} ({driver}), {}:{}\n    {wrong}",
+                    phase.name, row.cells
+                );
             }
             self.compared += row.compared;
             self.disagreements += row.disagreements;

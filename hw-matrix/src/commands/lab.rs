@@ -137,6 +137,7 @@ impl MachineOptions {
         Ok(Spec {
             kernel: self.kernel.clone(),
             nics,
+            wires: Vec::new(),
             memory: self.memory,
             cpus: self.cpus,
             writable,

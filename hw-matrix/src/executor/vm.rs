@@ -44,15 +44,21 @@ fn machine(host: &Host) -> Result<Spec, String> {
         return Err(format!("{} is no virtual machine", host.name));
     };
     let mut nics = Vec::new();
+    let mut wires = Vec::new();
     for nic in &host.nics {
         let Some(device) = &nic.device else { continue };
         let mut made = Nic::parse(device).map_err(|error| error.to_string())?;
         made.name.clone_from(&nic.name);
+        let name_of_other = nic.peer.as_ref().and_then(|peer| peer.split_once('/'));
+        let other = name_of_other
+            .and_then(|(_, name)| nics.iter().position(|other: &Nic| other.name == name));
+        wires.extend(other.map(|other| [other, nics.len()]));
         nics.push(made);
     }
     Ok(Spec {
         kernel: Some(kernel.clone()),
         nics,
+        wires,
         memory: *memory,
         cpus: *cpus,
         writable: Vec::new(),

@@ -33,6 +33,8 @@ pub struct Spec {
     pub kernel: Option<String>,
     /// Its NICs.
     pub nics: Vec<Nic>,
+    /// Pairs of NICs on one wire, by their places in `nics`; each of them [`Nic::can_be_wired`].
+    pub wires: Vec<[usize; 2]>,
     /// Memory in MiB. A guest uses 50 of them, its programs and the files that it writes the rest.
     pub memory: u32,
     /// Processors. Some drivers make as many queues.
@@ -46,6 +48,7 @@ impl Default for Spec {
         Self {
             kernel: None,
             nics: Vec::new(),
+            wires: Vec::new(),
             memory: 768,
             cpus: 1,
             writable: Vec::new(),

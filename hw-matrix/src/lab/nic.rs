@@ -170,6 +170,12 @@ impl Nic {
         Ok(nic)
     }
 
+    /// Whether another NIC of its machine can be at the other end of its wire: of QEMU's those with one pair of queues that
+    /// have no peer yet.
+    pub fn can_be_wired(&self) -> bool {
+        self.model.device.is_some() && self.queues == 1 && !self.peer
+    }
+
     /// Gives NICs of one name different ones: the second "igb" is "igb-2".
     pub fn number(nics: &mut [Self]) {
         for at in 1..nics.len() {

@@ -105,7 +105,9 @@ pub(super) fn command_line(
         line.words("-device qemu-xhci");
     }
     for (number, nic) in spec.nics.iter().enumerate() {
-        line.nic(number, nic);
+        let wire = spec.wires.iter().find(|wire| wire.contains(&number));
+        let hub = wire.map_or(number, |wire| wire[0]);
+        line.nic(number, nic, hub);
     }
     line.0
 }
@@ -141,13 +143,13 @@ impl Line {
         );
     }
 
-    fn nic(&mut self, number: usize, nic: &Nic) {
+    fn nic(&mut self, number: usize, nic: &Nic, hub: usize) {
         let Some(device) = nic.model.device else {
             return;
         };
-        // A hub keeps the link up, and connects a peer.
+        // A hub keeps the link up, and connects what is at the other end.
         let wire = match nic.queues {
-            1 => format!("hubport,id=net{number},hubid={number}"),
+            1 => format!("hubport,id=net{number},hubid={hub}"),
             many => format!(
                 "tap,id=net{number},ifname=tap{number},script=no,downscript=no,queues={many}"
             ),
@@ -164,7 +166,7 @@ impl Line {
         self.option("-device", &value);
         if nic.peer {
             let peer = number + PEERS;
-            self.option("-netdev", &format!("hubport,id=net{peer},hubid={number}"));
+            self.option("-netdev", &format!("hubport,id=net{peer},hubid={hub}"));
             self.option(
                 "-device",
                 &format!("virtio-net-pci,netdev=net{peer},mac={}", Nic::mac(peer)),
@@ -259,6 +261,16 @@ mod tests {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!text.contains("net1,"), "veth is the guest's: {text}");
+    }
+
+    #[test]
+    fn nics_of_a_machine_share_a_wire() {
+        let mut spec = with(&["igb", "e1000", "virtio-net"]);
+        spec.wires = vec![[0, 2]];
+        let text = line(&spec, true);
+        for part in ["id=net0,hubid=0 ", "id=net1,hubid=1 ", "id=net2,hubid=0 "] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
     }
 
     #[test]

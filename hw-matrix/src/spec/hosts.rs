@@ -358,6 +358,11 @@ impl Builder<'_> {
                 self.wrong(other.span(), "a link needs two different NICs", None);
                 continue;
             }
+            if let Some((span, why)) = no_cable(link, hosts) {
+                let help = "both ends NICs of one machine, each with one pair of queues and without `peer`";
+                self.wrong(span, why, Some(help.into()));
+                continue;
+            }
             for (end, peer) in [(one, other), (other, one)] {
                 if !ends.contains(end.get_ref()) {
                     let message = format!("no NIC `{}`", printable(end.get_ref()));
@@ -381,4 +386,36 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Between virtual machines, and to what a guest makes by itself, there is no cable: the end that has none, and why.
+fn no_cable(link: &LinkSection, hosts: &[Host]) -> Option<(std::ops::Range<usize>, String)> {
+    let [one, other] = &link.between;
+    let host_of = |end: &str| {
+        let (name, nic) = end.split_once('/')?;
+        let host = hosts.iter().find(|host| host.name == name)?;
+        Some((host, host.nics.iter().find(|other| other.name == nic)?))
+    };
+    for (end, far) in [(one, other), (other, one)] {
+        let (Some((host, nic)), Some((far_host, _))) =
+            (host_of(end.get_ref()), host_of(far.get_ref()))
+        else {
+            continue;
+        };
+        if !matches!(host.executor, Executor::Vm { .. }) {
+            continue;
+        }
+        if host.name != far_host.name {
+            let why = format!("no cable leaves the virtual machine `{}`", host.name);
+            return Some((end.span(), why));
+        }
+        let device = nic.device.as_deref().map(lab::Nic::parse);
+        if let Some(Ok(device)) = device
+            && !device.can_be_wired()
+        {
+            let why = format!("`{}` takes no cable", end.get_ref());
+            return Some((end.span(), why));
+        }
+    }
+    None
 }

@@ -67,12 +67,12 @@ impl<'lab> Cell<'lab> {
     }
 }
 
-/// All cells of a lab, and the lab file's exclusions and expectations that fit no cell.
+/// All cells of a lab, and the lab file's checks, exclusions and expectations that fit no cell.
 #[derive(Debug)]
 pub struct Matrix<'lab> {
     /// The cells, by host, NIC, check, program, mode.
     pub cells: Vec<Cell<'lab>>,
-    /// `[[exclude]]`, `[[known-bad]]` and `[[expect]]` sections without effect, as (line, what).
+    /// `[check.*]`, `[[exclude]]`, `[[known-bad]]` and `[[expect]]` sections without effect, as (line, what).
     pub idle: Vec<(usize, String)>,
 }
 
@@ -96,12 +96,13 @@ pub fn matrix(lab: &Lab, today: Date) -> Result<Matrix<'_>, TooMany> {
         return Err(TooMany(count));
     }
     let mut known = vec![false; lab.known_bad.len()];
+    let mut asks = vec![false; lab.checks.len()];
     let mut excludes = vec![false; lab.exclusions.len()];
     let mut expects = vec![false; lab.expectations.len()];
     let mut cells = Vec::with_capacity(count);
     for host in &lab.hosts {
         for nic in &host.nics {
-            for check in &lab.checks {
+            for (asks, check) in asks.iter_mut().zip(&lab.checks) {
                 let programs = if check.kind.takes_program() {
                     check
                         .programs
@@ -124,6 +125,10 @@ pub fn matrix(lab: &Lab, today: Date) -> Result<Matrix<'_>, TooMany> {
                             excluded: None,
                             known_bad: None,
                         };
+                        if !cell.is_in(&check.cells) {
+                            continue;
+                        }
+                        *asks = true;
                         for (used, expectation) in expects.iter_mut().zip(&lab.expectations) {
                             if check.kind.outcomes().contains(&expectation.outcome)
                                 && cell.is_in(&expectation.cells)
@@ -152,6 +157,11 @@ pub fn matrix(lab: &Lab, today: Date) -> Result<Matrix<'_>, TooMany> {
         }
     }
     let mut idle: Vec<(usize, String)> = Vec::new();
+    for (asks, check) in asks.iter().zip(&lab.checks) {
+        if !asks && count > 0 {
+            idle.push((check.line, "this check has no cell".to_owned()));
+        }
+    }
     for (used, exclusion) in excludes.iter().zip(&lab.exclusions) {
         if !used {
             idle.push((exclusion.line, "excludes no cell".to_owned()));

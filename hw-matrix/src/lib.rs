@@ -15,6 +15,7 @@ pub mod commands;
 pub mod executor;
 pub mod filter;
 pub mod history;
+pub mod inventory;
 pub mod lab;
 pub mod progress;
 pub mod report;

@@ -14,12 +14,14 @@ const LAB: &str = r#"
 [host.a]
 executor = "ssh"
 address = "a"
+prepare = ["ip link set one mtu 9000"]
 nic.one.ifname = "one"
 nic.two.ifname = "two"
 
 [host.b]
 executor = "ssh"
 address = "b"
+prepare = ["modprobe sim", "ip link set one up"]
 nic.one.ifname = "one"
 
 [program.pass]
@@ -120,6 +122,28 @@ fn what_passes_runs_once_and_everything_is_written_down() {
     assert_eq!(ran.attaches("a", ""), 8);
     let kernel = ran.results.hosts["a"].kernel.as_deref();
     assert_eq!(kernel, Some("6.12.0-simulated"));
+}
+
+#[test]
+fn hosts_are_prepared_and_one_that_cannot_be_runs_no_cell() {
+    let folder = folder();
+    let script = |host: &str, line: &str| {
+        (host == "b" && line.contains("modprobe")).then(|| Act::Refuse(String::new()))
+    };
+    let ran = go(folder.path(), &script, None);
+    let at = |what: &str| ran.commands.iter().position(|line| line.starts_with(what));
+    let prepared = at("a: sh -c ip link set one mtu 9000").unwrap();
+    assert!(prepared < at("a: xdp-").unwrap(), "{:?}", ran.commands);
+    assert_eq!(at("b: xdp-"), None);
+    assert_eq!(at("b: sh -c ip"), None, "the first that fails is the last");
+    let cell = &ran.results.cells["b/one/pass/native/attach"];
+    assert_eq!(cell.status, Status::Error);
+    let reason = cell.reason.as_deref().unwrap();
+    assert!(
+        reason.contains("host b cannot be used: not prepared, by `modprobe sim`: sh: exit code 3"),
+        "{reason}"
+    );
+    assert_eq!(ran.attaches("a", ""), 8);
 }
 
 #[test]

@@ -12,11 +12,12 @@ use crate::steps::{cargo, heading, show};
 use crate::test::run_tests;
 
 /// The test targets of `tests/Cargo.toml` that use machines of the lab.
-pub(crate) const TESTS: [&str; 8] = [
+pub(crate) const TESTS: [&str; 9] = [
     "caps",
     "equal",
     "fit",
     "lab",
+    "lab_matrix",
     "lab_offload",
     "lab_probe",
     "nfp_accept",

@@ -54,6 +54,8 @@ pub struct Report {
     pub ifname: Option<String>,
     /// Its driver.
     pub driver: Option<String>,
+    /// The driver's version, where that is another one than the kernel's.
+    pub driver_version: Option<String>,
     /// Its firmware's version, where it has one.
     pub firmware: Option<String>,
     /// The tool's reason, in the kernel's words where it has some; or what went wrong.
@@ -169,6 +171,7 @@ impl<'a> Attempt<'a> {
         Ok(Report {
             ifname: Some(interface.ifname),
             driver: interface.driver,
+            driver_version: interface.driver_version,
             firmware: interface.firmware,
             ..report
         })

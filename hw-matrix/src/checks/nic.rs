@@ -185,6 +185,8 @@ struct List {
 pub(super) struct Interface {
     pub(super) ifname: String,
     pub(super) driver: Option<String>,
+    #[serde(default)]
+    pub(super) driver_version: Option<String>,
     bus_info: Option<String>,
     #[serde(default)]
     pub(super) firmware: Option<String>,
@@ -239,6 +241,7 @@ mod tests {
         Interface {
             ifname: ifname.into(),
             driver: Some(driver.into()),
+            driver_version: None,
             bus_info: Some(bus.into()),
             firmware: None,
             modes: Modes {

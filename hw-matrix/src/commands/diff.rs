@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{End, Failure};
 use crate::baseline::{self, Change, Kind, Seen};
+use crate::inventory::{self, Exchanged};
 use crate::results::{self, ReadError, Results};
 
 /// Show what changed between two results; exit code 5 on a regression
@@ -38,6 +39,8 @@ pub(super) struct Diff<'a> {
     base_complete: bool,
     /// Whether the later run came to its end.
     new_complete: bool,
+    /// Kernels, drivers and firmware that are not what they were.
+    exchanged: &'a [Exchanged],
     /// Regressions first.
     changes: &'a [Change],
 }
@@ -67,6 +70,7 @@ pub(super) fn read(path: &Path) -> Result<Results, Failure> {
 /// Compares, reports and says whether something is worse.
 pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Result<End, Failure> {
     let changes = baseline::diff(base, new);
+    let exchanged = inventory::exchanged(base, new);
     let regressions = changes
         .iter()
         .filter(|change| change.kind.is_regression())
@@ -78,6 +82,7 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
             regression: regressions > 0,
             base_complete: base.complete,
             new_complete: new.complete,
+            exchanged: &exchanged,
             changes: &changes,
         };
         serde_json::to_writer_pretty(&mut out, &diff)
@@ -93,6 +98,17 @@ pub(super) fn report_against(base: &Results, new: &Results, json: bool) -> Resul
                 Some(reason) => writeln!(out, ": {reason}")?,
                 None => writeln!(out)?,
             }
+        }
+        for Exchanged {
+            of,
+            what,
+            before,
+            after,
+        } in &exchanged
+        {
+            let or_none = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "none".into());
+            let (before, after) = (or_none(before), or_none(after));
+            writeln!(out, "exchanged {what} of {of}: {before} -> {after}")?;
         }
         for (results, which) in [(base, "earlier"), (new, "later")] {
             if !results.complete {

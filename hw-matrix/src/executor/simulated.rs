@@ -101,7 +101,7 @@ impl<'a> Simulated<'a> {
                 ("xdp-offload", Some(word)) if word == "attach" => {
                     ended(0, format!(r#"{{"mode":"{mode}","prog_id":7}}"#))
                 }
-                ("xdp-offload", _) => ended(0, String::new()),
+                ("sh" | "xdp-offload", _) => ended(0, String::new()),
                 _ => ended(127, String::new()),
             },
         )

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Report;
 use crate::baseline::{Kind, Seen};
+use crate::inventory::{self, Exchanged};
 use crate::results::{CellResult, Status};
 use crate::spec::Outcome;
 
@@ -51,6 +52,7 @@ struct Data<'a> {
     /// Whether there is a baseline, and when it began.
     base: Option<u64>,
     changes: Vec<ChangeRow<'a>>,
+    exchanged: Vec<Exchanged>,
     /// Earlier runs and this one: when, and cells in each status.
     runs: Vec<RunRow>,
     /// Cells whose statuses in earlier runs were not all as now: a digit a run, `.` where it was not there.
@@ -78,6 +80,7 @@ struct NicRow<'a> {
     name: &'a str,
     ifname: Option<&'a str>,
     driver: Option<&'a str>,
+    version: Option<&'a str>,
     firmware: Option<&'a str>,
 }
 
@@ -242,6 +245,10 @@ fn data<'a>(report: &'a Report<'_>) -> Data<'a> {
         cells: columns,
         base: report.base.map(|base| base.header.started),
         changes,
+        exchanged: report
+            .base
+            .map(|base| inventory::exchanged(base, report.results))
+            .unwrap_or_default(),
         runs,
         past,
         left_out,
@@ -268,6 +275,7 @@ impl<'a> Tables<'a> {
                 name: nic,
                 ifname: None,
                 driver: None,
+                version: None,
                 firmware: None,
             });
             nics.len() - 1
@@ -275,6 +283,7 @@ impl<'a> Tables<'a> {
         let row = &mut nics[nic];
         row.ifname = row.ifname.or(result.ifname.as_deref());
         row.driver = row.driver.or(result.driver.as_deref());
+        row.version = row.version.or(result.driver_version.as_deref());
         row.firmware = row.firmware.or(result.firmware.as_deref());
         columns.nic.push(nic);
         columns.program.push(self.programs.place(program));

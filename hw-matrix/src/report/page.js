@@ -157,7 +157,7 @@ function detail(cell) {
     ["why", text(cells.reason[cell])],
     ["to do", text(cells.remedy[cell])],
     ["known bad", text(cells.known[cell])],
-    ["interface", [nic.ifname, nic.driver, nic.firmware].filter(Boolean).join(", ")],
+    ["interface", [nic.ifname, nic.driver, nic.version, nic.firmware].filter(Boolean).join(", ")],
     ["kernel", host.kernel],
     ["time", `${cells.ms[cell]} ms${cell in cells.attempts ? `, ${cells.attempts[cell]} attempts` : ""}`],
   ];
@@ -195,6 +195,10 @@ function drawChanges() {
     show(50);
     box.append(element("h3", { class: kind.regression ? "regression" : null }, `${kind.name} (${all.length})`), list);
   });
+  if (data.exchanged.length > 0) {
+    box.append(element("h3", {}, `exchanged (${data.exchanged.length})`), element("ul", {}, ...data.exchanged.map(it =>
+      element("li", {}, `${it.what} of ${it.of}: ${it.before ?? "none"} → ${it.after ?? "none"}`))));
+  }
 }
 // Shows one changed cell alone, opened.
 function show1(change) {

@@ -176,6 +176,9 @@ pub struct CellResult {
     pub ifname: Option<String>,
     /// Its driver's name.
     pub driver: Option<String>,
+    /// The driver's version, where that is another one than the kernel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver_version: Option<String>,
     /// Its firmware's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<String>,
@@ -217,6 +220,7 @@ impl CellResult {
             mode,
             ifname: None,
             driver: None,
+            driver_version: None,
             firmware: None,
             reason: None,
             remedy: None,

@@ -9,6 +9,8 @@ use crate::spec::Host;
 
 /// Time for each of these small commands.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Time for each command of the lab file that prepares a host.
+const PREPARE: Duration = Duration::from_mins(1);
 /// Most of the kernel's words that are kept of a cell, in bytes.
 const MAX_WORDS: usize = 16 << 10;
 
@@ -20,7 +22,8 @@ pub(super) struct Ready {
     uptime: Option<(f64, Instant)>,
 }
 
-/// Asks for kernel release, boot id and uptime; a kernel that the lab file does not mean is an error in the facts.
+/// Asks for kernel release, boot id and uptime, and prepares the host. A kernel that the lab file does not mean, and a
+/// preparation that fails, are errors in the facts.
 pub(super) fn ready(session: &mut dyn Session, host: &Host) -> Result<Ready, SessionError> {
     let files = [
         "/proc/sys/kernel/osrelease",
@@ -43,7 +46,7 @@ pub(super) fn ready(session: &mut dyn Session, host: &Host) -> Result<Ready, Ses
         (Some(runs), Some(meant)) if !glob_matches(meant, runs) => Some(format!(
             "it runs Linux {runs}, and the lab file says {meant}"
         )),
-        _ => None,
+        _ => prepare(session, host)?,
     };
     Ok(Ready {
         facts: HostFacts {
@@ -54,6 +57,21 @@ pub(super) fn ready(session: &mut dyn Session, host: &Host) -> Result<Ready, Ses
         },
         uptime,
     })
+}
+
+/// Why the host is not ready for its cells; none if it is.
+fn prepare(session: &mut dyn Session, host: &Host) -> Result<Option<String>, SessionError> {
+    for line in &host.prepare {
+        let command = Command::new("sh", ["-c", line], PREPARE);
+        let why = match session.run(&command) {
+            Ok(output) if output.is_success() => continue,
+            Ok(output) => output.complaint(),
+            Err(SessionError::Command(reason)) => reason,
+            Err(error) => return Err(error),
+        };
+        return Ok(Some(format!("not prepared, by `{line}`: {why}")));
+    }
+    Ok(None)
 }
 
 impl Ready {

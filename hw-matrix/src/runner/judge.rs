@@ -85,6 +85,7 @@ pub(super) fn judge(
         expected: cell.expected.map(|(outcome, _)| outcome),
         ifname: report.ifname,
         driver: report.driver,
+        driver_version: report.driver_version,
         firmware: report.firmware,
         reason: report.reason,
         remedy: report.remedy,

@@ -201,7 +201,7 @@ impl Builder<'_> {
         }
     }
 
-    fn filter(&mut self, text: &Spanned<String>) -> Option<Filter> {
+    pub(super) fn filter(&mut self, text: &Spanned<String>) -> Option<Filter> {
         match Filter::parse(text.get_ref()) {
             Ok(filter) => Some(filter),
             Err(error) => {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
+use crate::filter::Filter;
 
 /// A kind of question, and where it is asked.
 #[derive(Debug, Clone)]
@@ -18,6 +19,10 @@ pub struct Check {
     pub modes: Vec<Mode>,
     /// With which programs (indices into [`super::Lab::programs`]); empty where the kind takes none.
     pub programs: Vec<usize>,
+    /// Of which of these cells it is asked; [`Filter::All`] if the file does not say it.
+    pub cells: Filter,
+    /// Line of the lab file where that stands, for messages.
+    pub line: usize,
     /// Time limit of one cell.
     pub timeout: Duration,
     /// How it is asked.

@@ -9,7 +9,7 @@ use super::build::Builder;
 use super::file::CheckSection;
 use super::forms::duration;
 use super::{Check, CheckKind, Mode, Options, Program};
-use crate::filter::printable;
+use crate::filter::{Filter, printable};
 use crate::suggest;
 
 /// MTUs that an interface can have: IPv4 asks for 68 (RFC 791), the kernel's limit is that of an IPv4 packet.
@@ -54,6 +54,10 @@ impl Builder<'_> {
             }
             None => Vec::new(),
         };
+        let cells = match &section.cells {
+            Some(cells) => self.filter(cells)?,
+            None => Filter::All,
+        };
         let options = self.options(section, kind);
         let default = match kind {
             CheckKind::Mtu | CheckKind::Queues => timeout.saturating_mul(SWEEP),
@@ -66,6 +70,8 @@ impl Builder<'_> {
             kind,
             modes,
             programs,
+            cells,
+            line: self.source.place(name.span().start).0,
             timeout,
             options,
         })

@@ -79,6 +79,10 @@ pub(super) struct HostSection {
     pub(super) executor: ExecutorWord,
     /// The kernel release that has to run there, a glob such as `6.12.*`. On another one no cell runs.
     pub(super) release: Option<String>,
+    /// Shell commands that make the host ready for its cells, each in a minute at most: run as the tools are, before the first
+    /// cell and after each boot. What they change stays. If one fails, no cell runs.
+    #[serde(default)]
+    pub(super) prepare: Vec<String>,
     /// The place that `[reserve]` reserves.
     #[schemars(with = "Option<String>")]
     pub(super) place: Option<Spanned<String>>,
@@ -216,6 +220,9 @@ pub(super) struct CheckSection {
     /// With which programs; all if absent. Not for kinds without a program.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) programs: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Of which cells only: a filter expression, for example `nic=igb | nic=veth`. All others are no cells of the lab.
+    #[schemars(with = "Option<String>")]
+    pub(super) cells: Option<Spanned<String>>,
     /// Time limit of one cell: the lab's if absent, and what `for` says besides; three times the lab's for mtu and queues.
     #[schemars(with = "Option<String>")]
     pub(super) timeout: Option<Spanned<String>>,

@@ -71,6 +71,7 @@ impl Builder<'_> {
             name: name.get_ref().clone(),
             executor,
             release: section.release.clone(),
+            prepare: section.prepare.clone(),
             place: text(section.place.as_ref()),
             nics,
         }

@@ -58,6 +58,8 @@ pub struct Host {
     pub executor: Executor,
     /// The kernel release that has to run there, a glob; any if none.
     pub release: Option<String>,
+    /// Shell commands that make it ready for its cells.
+    pub prepare: Vec<String>,
     /// The place to reserve before it is used.
     pub place: Option<String>,
     /// NICs by name.

@@ -134,6 +134,10 @@ fn snapshot(route: &mut Route, links: Vec<Link>, mut told: Told) -> Result<Snaps
         };
         let mut facts = Facts {
             driver: name_driver(info.as_ref(), &link),
+            driver_version: info
+                .as_ref()
+                .and_then(|info| known(&info.version))
+                .filter(|version| *version != host.release.text),
             bus_info: info.as_ref().and_then(|info| known(&info.bus_info)),
             firmware: info.as_ref().and_then(|info| known(&info.firmware)),
             // An interface younger than the dump advertises as little as one that has nothing.

@@ -50,6 +50,8 @@ pub struct Facts {
     pub link: Link,
     /// The driver, where anything names one; loopback has none.
     pub driver: Option<Driver>,
+    /// The driver's version; `None` where it has none of its own: in-tree drivers give the kernel's release.
+    pub driver_version: Option<String>,
     /// Bus address such as "0000:00:03.0"; `None` where the driver gives none.
     pub bus_info: Option<String>,
     /// Firmware version; `None` where the driver gives none.

@@ -53,6 +53,8 @@ pub struct Interface<'a> {
     pub ifname: &'a str,
     /// Driver name; null where nothing names one (loopback).
     pub driver: Option<&'a str>,
+    /// The driver's version; null where it is that of the kernel.
+    pub driver_version: Option<&'a str>,
     /// Bus address, such as a PCI address.
     pub bus_info: Option<&'a str>,
     /// Firmware version.
@@ -376,6 +378,7 @@ impl<'a> Interface<'a> {
             ifindex: facts.link.ifindex,
             ifname: &facts.link.name,
             driver: facts.driver_name(),
+            driver_version: facts.driver_version.as_deref(),
             bus_info: facts.bus_info.as_deref(),
             firmware: facts.firmware.as_deref(),
             mtu: facts.link.mtu,

@@ -60,6 +60,7 @@ fn write_facts(page: &mut Page, snapshot: &Snapshot, facts: &Facts) {
             None => "none".to_owned(),
         },
     );
+    page.optional("version", facts.driver_version.as_deref());
     page.optional("kind", link.kind.as_deref());
     page.optional("bus", facts.bus_info.as_deref());
     page.optional("firmware", facts.firmware.as_deref());

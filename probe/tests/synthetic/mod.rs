@@ -70,6 +70,7 @@ pub(crate) fn nic(ifindex: u32, name: &str, driver: &str, features: u64) -> Fact
             name: driver.to_owned(),
             source: DriverSource::Ethtool,
         }),
+        driver_version: None,
         bus_info: Some("0000:01:00.0".to_owned()),
         advertised: Some(NetdevFeatures {
             ifindex,

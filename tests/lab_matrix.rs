@@ -1,0 +1,78 @@
+//! hw-matrix on machines of the virtual lab, with the committed lab file: what somebody changed in the lab is found and named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tests::{Output, binary, lab, workspace};
+
+/// A few cells of it: a real driver, and a card with switches that make it refuse.
+const CELLS: &str = "nic=igb & host=native-73 & (check=probe | check=attach & program=pass | check=af-xdp-zerocopy) \
+                     | nic=netdevsim & host=cards-612 & check=attach & program=pass";
+
+/// Where netdevsim, the first NIC of its machine, has its switches.
+const SWITCHES: &str = "/sys/kernel/debug/netdevsim/netdevsim0";
+
+fn run(lab_file: &Path, out: &Path, baseline: Option<&Path>) -> Output {
+    let mut command = Command::new(binary("hw-matrix"));
+    command.arg("run").arg(lab_file).args(["--filter", CELLS]);
+    command.arg("--out").arg(out);
+    // The committed baseline is that of the kernels of its day.
+    command
+        .arg("--baseline")
+        .arg(baseline.unwrap_or(Path::new("/dev/null")));
+    Output::of(&mut command).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The committed lab file with another line in some sections, in a folder of its own.
+fn changed(folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
+    let examples = workspace().join("hw-matrix/examples/virtual-lab");
+    let mut text = fs::read_to_string(examples.join("lab.toml")).expect("it is committed");
+    let corpus = workspace().join("tests/corpus");
+    text = text.replace("../../../tests/corpus", &corpus.display().to_string());
+    for (from, to) in changes {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text = text.replace(from, to);
+    }
+    let path = folder.join("lab.toml");
+    fs::write(&path, text).expect("the folder is ours");
+    path
+}
+
+#[test]
+fn another_mtu_a_switch_that_refuses_and_another_kernel_are_found_and_named() {
+    if lab::obtain().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("there is room");
+    let folder = folder.path();
+    let good = run(&changed(folder, &[]), &folder.join("good"), None);
+    good.expect_code(0);
+
+    let refuse = format!("[host.cards-612]\nprepare = [\"echo 0 >{SWITCHES}/bpf_bind_accept\"]\n");
+    let bad = changed(
+        folder,
+        &[
+            (
+                "[host.native-73]\nexecutor = \"vm\"\nkernel = \"7.3\"\n",
+                "[host.native-73]\nexecutor = \"vm\"\nkernel = \"6.12\"\nprepare = [\"ip link set igb mtu 3047\"]\n",
+            ),
+            ("[host.cards-612]\n", &refuse),
+        ],
+    );
+    let bad = run(
+        &bad,
+        &folder.join("bad"),
+        Some(&folder.join("good/results.jsonl")),
+    );
+    bad.expect_code(5);
+    for line in [
+        "broken native-73/igb/pass/native/attach: pass (attached) -> fail (refused)",
+        "broken native-73/igb/-/native/af-xdp-zerocopy: pass (held) -> fail (refused)",
+        "changed native-73/igb/-/native/probe: pass (yes) -> pass (no)",
+        "exchanged kernel of native-73: 7.",
+        "broken cards-612/netdevsim/pass/offload/attach: pass (attached) -> fail (refused)",
+    ] {
+        assert!(bad.stdout.contains(line), "{line}\n{}", bad.stdout);
+    }
+}

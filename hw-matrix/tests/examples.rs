@@ -32,7 +32,7 @@ fn assert_runs(words: &[String]) {
 
 #[test]
 fn the_lab_file_uses_every_kind_of_host() {
-    assert_eq!(cells().len(), 105);
+    assert_eq!(cells().len(), 126);
 }
 
 #[test]

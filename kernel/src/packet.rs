@@ -37,6 +37,18 @@ impl PacketSender {
         Ok(Self { socket, ifindex })
     }
 
+    /// Has the interface take in frames for any address, as long as this lives. ENODEV: no such interface.
+    pub fn take_any_address(&self) -> Result<()> {
+        let membership = libc::packet_mreq {
+            mr_ifindex: self.ifindex as i32,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        set_option(&self.socket, libc::PACKET_ADD_MEMBERSHIP, &membership)
+            .map_err(|errno| Refusal::new(Operation::ReceivePacket, errno).into())
+    }
+
     /// Sends a frame: destination, source, Ethernet type, payload.
     ///
     /// ENXIO: no such interface; ENETDOWN: it is down; EMSGSIZE: longer than the MTU; EINVAL:
@@ -130,13 +142,7 @@ impl PacketSocket {
     pub fn open(ifindex: u32) -> Result<Self> {
         let sender = PacketSender::with(ifindex, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
         let refused = |errno| Refusal::new(Operation::ReceivePacket, errno);
-        let membership = libc::packet_mreq {
-            mr_ifindex: ifindex as i32,
-            mr_type: libc::PACKET_MR_PROMISC as u16,
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
-        set_option(&sender.socket, libc::PACKET_ADD_MEMBERSHIP, &membership).map_err(refused)?;
+        sender.take_any_address()?;
         set_option(&sender.socket, libc::PACKET_AUXDATA, &1i32).map_err(refused)?;
         // Without CAP_NET_ADMIN it becomes as much as the host allows.
         if set_socket_recv_buffer_size_force(&sender.socket, ROOM).is_err() {

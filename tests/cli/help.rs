@@ -12,8 +12,8 @@ const COMMANDS: [(&str, &[&str]); 3] = [
     (
         "xdp-offload",
         &[
-            "check", "compile", "attach", "detach", "status", "map", "run", "disasm", "cfg",
-            "explain",
+            "check", "compile", "attach", "detach", "status", "map", "run", "soak", "bench",
+            "disasm", "cfg", "explain",
         ],
     ),
     (

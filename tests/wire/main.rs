@@ -1,7 +1,9 @@
 //! Programs on an interface that real frames come in on: a veth pair between two namespaces, native and generic.
 
+mod bench;
 mod compare;
 mod planted;
+mod soak;
 
 use std::path::Path;
 use std::process::Command;

@@ -165,7 +165,7 @@ pub(crate) fn xdp_programs(object: &Object) -> Vec<usize> {
 }
 
 /// Reads an object.
-fn read_object(path: &Path) -> Result<Object, Failure> {
+pub(crate) fn read_object(path: &Path) -> Result<Object, Failure> {
     let cannot = || format!("cannot read {}", path.display());
     let mut bytes = Vec::new();
     File::open(path)

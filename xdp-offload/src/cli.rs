@@ -1,6 +1,8 @@
 //! The command line: one place for help, man page and completions.
 
-use crate::commands::{attach, cfg, check, compile, detach, disasm, explain, map, run, status};
+use crate::commands::{
+    attach, bench, cfg, check, compile, detach, disasm, explain, map, run, soak, status,
+};
 use clap::{ColorChoice, Parser, Subcommand};
 
 /// Runs XDP programs where the NIC runs them best, and says where and why.
@@ -52,6 +54,10 @@ pub enum Command {
     Map(map::Args),
     /// Run a program on the packets of a file
     Run(run::Args),
+    /// Send packets to an attached program for a while: none may pass it by, none be lost
+    Soak(soak::Args),
+    /// Measure a program in each mode that an interface holds
+    Bench(bench::Args),
     /// Print eBPF instructions or NFP words as text
     Disasm(disasm::Args),
     /// Show a program's control flow

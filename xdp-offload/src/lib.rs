@@ -4,6 +4,7 @@ mod choose;
 pub mod cli;
 mod code;
 pub mod commands;
+mod duration;
 mod engine;
 pub mod exit;
 mod findings;
@@ -64,6 +65,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Cfg(args) => commands::cfg::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Run(args) => commands::run::run(&args),
+        Command::Soak(args) => commands::soak::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command(), "xdp-offload", &mut script);

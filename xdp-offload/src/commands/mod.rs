@@ -1,6 +1,7 @@
 //! The subcommands: one file each.
 
 pub mod attach;
+pub mod bench;
 pub mod cfg;
 pub mod check;
 pub mod compile;
@@ -9,6 +10,7 @@ pub mod disasm;
 pub mod explain;
 pub mod map;
 pub mod run;
+pub mod soak;
 pub mod status;
 
 use crate::exit::{Exit, Failure};
@@ -16,6 +18,9 @@ use kernel::Errno;
 use kernel::netlink::Route;
 use kernel::netlink::link::Link;
 use probe::{Facts, Snapshot};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Moves this thread into a network namespace.
 pub(crate) fn enter(netns: &str) -> Result<(), Failure> {
@@ -71,6 +76,16 @@ fn facts<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Facts, Failure> {
             .by_index(link.ifindex)
             .ok_or_else(|| no_such_interface(name))
     })
+}
+
+/// A flag that signals which end a command set, so that it can put things back first.
+fn stop_at_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::new(Exit::Failed, "cannot take signals").because(error))?;
+    }
+    Ok(stop)
 }
 
 pub(crate) fn open_route() -> Result<Route, Failure> {

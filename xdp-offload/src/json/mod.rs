@@ -1,11 +1,13 @@
 //! What `--json` prints: one type for each schema in `schemas/`, each with its name and version inside.
 
 pub mod attach;
+pub mod bench;
 pub mod check;
 pub mod compile;
 pub mod detach;
 pub mod map;
 pub mod run;
+pub mod soak;
 pub mod status;
 
 use generic_fallback::occupant::Holder;
@@ -70,12 +72,14 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
             "attach-plan.json",
             schemars::schema_for!(attach::PlanReport),
         ),
+        ("bench.json", schemars::schema_for!(bench::Report)),
         ("check.json", schemars::schema_for!(check::Report)),
         ("compile.json", schemars::schema_for!(compile::Report)),
         ("detach.json", schemars::schema_for!(detach::Report)),
         ("map.json", schemars::schema_for!(map::Report)),
         ("map-list.json", schemars::schema_for!(map::ListReport)),
         ("run.json", schemars::schema_for!(run::Report)),
+        ("soak.json", schemars::schema_for!(soak::Report)),
         ("status.json", schemars::schema_for!(status::Report)),
     ]
 }

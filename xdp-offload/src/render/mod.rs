@@ -7,12 +7,14 @@
 )]
 
 pub(crate) mod attach;
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod detach;
 mod effects;
 pub(crate) mod listing;
 pub(crate) mod map;
 pub(crate) mod run;
+pub(crate) mod soak;
 pub(crate) mod status;
 
 use comfy_table::{ContentArrangement, Table, presets};

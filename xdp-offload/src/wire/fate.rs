@@ -70,6 +70,12 @@ impl Seen {
         likeliest(&self.returned, frame).map(Fate::Returned)
     }
 
+    /// Whether a driver says that it has sent something back.
+    pub(super) fn comes_back(&self) -> bool {
+        let is_sent = |event: &XdpEvent| matches!(event, XdpEvent::SentBack { sent: 1.., .. });
+        self.events.iter().any(is_sent)
+    }
+
     /// What became of a frame that does not show itself.
     pub(super) fn nothing_came(&self, traced: bool) -> Fate {
         let sent_back = self.events.iter().find_map(|event| match event {
@@ -163,6 +169,7 @@ mod tests {
             dropped: 0,
             error: None,
         });
+        assert!(sent.comes_back() && !refused.comes_back());
         assert_eq!(sent.fate(&[1]), None);
         assert_eq!(sent.nothing_came(true), Fate::ReturnFailed(None));
     }

@@ -171,7 +171,7 @@ fn map_is_per_cpu(machine: &Machine, number: usize) -> bool {
 }
 
 /// Kinds whose elements are bytes that both sides know.
-fn holds_data(kind: MapKind) -> bool {
+pub(super) fn holds_data(kind: MapKind) -> bool {
     [
         MapKind::HASH,
         MapKind::ARRAY,
@@ -185,7 +185,7 @@ fn holds_data(kind: MapKind) -> bool {
 }
 
 /// Kinds whose elements decide whether a redirect succeeds.
-fn is_target(kind: MapKind) -> bool {
+pub(super) fn is_target(kind: MapKind) -> bool {
     [MapKind::DEVMAP, MapKind::DEVMAP_HASH, MapKind::CPUMAP].contains(&kind)
 }
 

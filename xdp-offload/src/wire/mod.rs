@@ -3,11 +3,16 @@
 mod attached;
 mod fate;
 mod maps;
+mod replacement;
 mod tap;
+mod traffic;
 
 pub(crate) use attached::Attached;
 pub(crate) use fate::Fate;
 pub(crate) use maps::AttachedMaps;
+pub(crate) use replacement::{Place, Replaced, Replacement};
+pub(crate) use tap::peer_sender;
+pub(crate) use traffic::{Counts, Pace};
 
 use crate::exit::{Exit, Failure};
 use fate::Seen;
@@ -25,7 +30,7 @@ const SHORTEST: usize = 60;
 /// By then a frame has reached the program.
 const LIMIT: Duration = Duration::from_secs(2);
 /// What has not shown itself for so long, after the program ran, does not come.
-const GRACE: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_millis(50);
 /// The same after sending, where nobody says when the program ran.
 const BLIND_GRACE: Duration = Duration::from_millis(100);
 /// How often the program's runs are read.
@@ -76,7 +81,9 @@ pub(crate) struct Wire {
     /// What is attached to the near end.
     pub(crate) attached: Attached,
     /// Tells verdicts apart that leave no frame.
-    trace: Result<XdpTrace, kernel::Error>,
+    trace: Option<XdpTrace>,
+    /// Why there is none.
+    untraced: Option<kernel::Error>,
     /// Has the kernel count the runs.
     statistics: Option<RunStatistics>,
     runs_before: u64,
@@ -95,16 +102,17 @@ impl Wire {
             Err(error) if error.errno() == Some(Errno::EINVAL) => None,
             Err(error) => return Err(Failure::kernel("cannot count program runs", &error)),
         };
-        let trace = XdpTrace::open(&attached.all, near.link.ifindex);
-        if let Err(error) = &trace {
-            tracing::debug!(%error, "XDP is not traced");
-        }
+        let (trace, untraced) = match XdpTrace::open(&attached.all, near.link.ifindex) {
+            Ok(trace) => (Some(trace), None),
+            Err(error) => (None, Some(error)),
+        };
         let runs_before = attached.runs()?;
         Ok(Self {
             near,
             far,
             attached,
             trace,
+            untraced,
             statistics,
             runs_before,
             sent: 0,
@@ -118,16 +126,20 @@ impl Wire {
 
     /// Why XDP_ABORTED, XDP_DROP and XDP_REDIRECT cannot be told apart; `None`: they can.
     pub(crate) fn untraced(&self) -> Option<&kernel::Error> {
-        self.trace.as_ref().err()
+        self.untraced.as_ref()
     }
 
-    /// How often the program ran on frames that others sent; `None` where runs are not counted.
-    pub(crate) fn runs_for_others(&self) -> Result<Option<u64>, Failure> {
+    /// How often the program ran; `None` where runs are not counted.
+    pub(crate) fn runs(&self) -> Result<Option<u64>, Failure> {
         if !self.counts() {
             return Ok(None);
         }
-        let runs = self.attached.runs()? - self.runs_before;
-        Ok(Some(runs.saturating_sub(self.sent)))
+        Ok(Some(self.attached.runs()? - self.runs_before))
+    }
+
+    /// How often it ran on frames that others sent.
+    pub(crate) fn runs_for_others(&self) -> Result<Option<u64>, Failure> {
+        Ok(self.runs()?.map(|runs| runs.saturating_sub(self.sent)))
     }
 
     /// Whether it shows when the program ran. What runs on a NIC is not counted.
@@ -156,6 +168,9 @@ impl Wire {
         loop {
             self.look(&mut seen)?;
             if let Some(fate) = seen.fate(frame) {
+                if counts && self.attached.runs()? == runs {
+                    return Err(self.passed_by());
+                }
                 if matches!(fate, Fate::Redirected { .. }) {
                     // It may still come by, when the next frame is on its way.
                     await_receivers();
@@ -170,8 +185,10 @@ impl Wire {
                     continue;
                 }
                 None if sent.elapsed() > LIMIT => return Err(self.never_ran()),
-                Some(until) if Instant::now() > until => {
-                    return Ok(seen.nothing_came(self.trace.is_ok()));
+                Some(until)
+                    if Instant::now() > until && !(seen.comes_back() && sent.elapsed() < LIMIT) =>
+                {
+                    return Ok(seen.nothing_came(self.trace.is_some()));
                 }
                 _ => {}
             }
@@ -196,7 +213,7 @@ impl Wire {
                 seen.returned.push(frame);
             }
         }
-        if let Ok(trace) = &mut self.trace {
+        if let Some(trace) = &mut self.trace {
             let events = trace
                 .events()
                 .map_err(|error| Failure::kernel("cannot read XDP's events", &error))?;
@@ -215,6 +232,13 @@ impl Wire {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(errno) => Err(Failure::new(Exit::Failed, "cannot wait for frames").because(errno)),
         }
+    }
+
+    fn passed_by(&self) -> Failure {
+        let (near, Attached { id, name, .. }) = (&self.near.link.name, &self.attached);
+        Failure::new(Exit::No, format!("it passed by the program on {near}"))
+            .because(format!("program {id} ({name}) did not run on it"))
+            .remedy("somebody may have detached or replaced it: `xdp-offload status` shows what is attached")
     }
 
     fn never_ran(&self) -> Failure {

@@ -5,10 +5,10 @@ use crate::commands::{enter, interface, no_such_interface, open_route};
 use crate::exit::{Exit, Failure};
 use kernel::Errno;
 use kernel::netlink::link::Link;
-use kernel::packet::{Frame, PacketSocket};
+use kernel::packet::{Frame, PacketSender, PacketSocket};
 use std::collections::VecDeque;
 
-/// Frames of the host's own that are remembered until they arrive at the other end.
+/// Frames that are taken in at a time, and frames of the host's own that are remembered until they arrive at the other end.
 const MOST: usize = 1024;
 
 /// An interface, and all frames that it takes in and sends.
@@ -47,17 +47,9 @@ impl Tap {
         })
     }
 
-    /// On an interface of the peer's network namespace; this thread stays where it is.
+    /// On an interface of the peer's network namespace.
     pub(super) fn open_peer(peer: &Peer) -> Result<Self, Failure> {
-        let Some(netns) = &peer.netns else {
-            return Self::open(&peer.ifname);
-        };
-        let inside = || {
-            enter(netns)?;
-            Self::open(&peer.ifname)
-        };
-        std::thread::scope(|scope| scope.spawn(inside).join())
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        in_netns_of(peer, || Self::open(&peer.ifname))
     }
 
     /// Sends a frame.
@@ -76,11 +68,15 @@ impl Tap {
         })
     }
 
-    /// Reads what has come and gone since the last call.
+    /// Reads what has come and gone since the last call, as much as is looked at in one go.
     pub(super) fn take_in(&mut self) -> Result<(), Failure> {
-        while let Some(frame) = self.socket.receive().map_err(|error| {
-            Failure::kernel(format!("cannot listen on {}", self.link.name), &error)
-        })? {
+        for _ in 0..MOST {
+            let received = self.socket.receive().map_err(|error| {
+                Failure::kernel(format!("cannot listen on {}", self.link.name), &error)
+            })?;
+            let Some(frame) = received else {
+                break;
+            };
             if !frame.outgoing {
                 self.arrived.push_back(frame.bytes);
                 continue;
@@ -99,6 +95,33 @@ impl Tap {
         let found = self.own.iter().position(|frame| is_same(frame, arrived));
         found.and_then(|at| self.own.remove(at)).is_some()
     }
+}
+
+/// What sends from a peer, and hears nothing.
+pub(crate) fn peer_sender(peer: &Peer) -> Result<(Link, PacketSender), Failure> {
+    in_netns_of(peer, || {
+        let link = interface(&mut open_route()?, &peer.ifname)?;
+        let sender = PacketSender::open(link.ifindex).map_err(|error| {
+            Failure::kernel(format!("cannot send from {}", peer.ifname), &error)
+        })?;
+        Ok((link, sender))
+    })
+}
+
+/// Opens something in the peer's network namespace; this thread stays where it is.
+fn in_netns_of<T: Send>(
+    peer: &Peer,
+    open: impl FnOnce() -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
+    let Some(netns) = &peer.netns else {
+        return open();
+    };
+    let inside = || {
+        enter(netns)?;
+        open()
+    };
+    std::thread::scope(|scope| scope.spawn(inside).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Whether a frame arrived as it was sent, but for a checksum that the NIC has filled in.

@@ -70,6 +70,8 @@ impl XdpTrace {
         let instances = root.join("instances");
         remove_orphans(&instances);
         let instance = instances.join(format!("{PREFIX}{}", std::process::id()));
+        // A process of the same number may have left one behind.
+        let _ = fs::remove_dir(&instance);
         fs::create_dir(&instance).map_err(refused)?;
         // From here on dropping it removes the instance.
         let mut trace = Self {

@@ -1,5 +1,11 @@
 //! `run --engine wire` and `--compare interp,wire`: what becomes of frames is what the interpreter says.
 
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kernel::netlink::Route;
+use kernel::packet::PacketSender;
 use serde_json::{Value, json};
 use tests::packets::udp;
 use tests::require_root;
@@ -124,4 +130,68 @@ fn answers_of_the_hosts_own_stack_are_not_taken_for_frames_sent_back() {
         answers[0].contains("OutType3"),
         "the host answered: {answers:?}"
     );
+}
+
+#[test]
+fn frames_that_others_send_meanwhile_are_told_apart() {
+    if !require_root() {
+        return;
+    }
+    let wire = Wire::lay("others");
+    wire.attach("verdicts", "native");
+    let done = AtomicBool::new(false);
+    let compared = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wire.cable.far.inside(|| {
+                let link = Route::open().unwrap().link_by_name("far0").unwrap();
+                let sender = PacketSender::open(link.ifindex).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    // It passes, and is counted.
+                    sender.send(&[udp(7002), vec![7; 40]].concat()).unwrap();
+                    std::thread::sleep(Duration::from_millis(3));
+                }
+            });
+        });
+        let packets = [udp(7001), udp(7002), udp(7001), udp(7000)];
+        let compared = wire.run("verdicts", &packets, &["--compare", "interp,wire"]);
+        done.store(true, Ordering::Relaxed);
+        compared
+    });
+    let stdout = &compared.expect_code(0).stdout;
+    assert!(
+        stdout.contains("XDP_ABORTED 1, XDP_DROP 2, XDP_PASS 1"),
+        "{stdout}"
+    );
+    let stderr = &compared.stderr;
+    assert!(
+        stderr.contains("the maps differ, which says nothing: the program saw"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_run_that_was_killed_leaves_nothing_for_long() {
+    if !require_root() {
+        return;
+    }
+    let wire = Wire::lay("killed");
+    wire.attach("drop", "native");
+    let mut command = wire.command("drop", &vec![udp(1); 100], &["--engine", "wire"]);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let instance = format!("xdp-offload-{}", child.id());
+    let is_there = || {
+        let folder = wire.folder.path().display();
+        let list = format!("mount -t tracefs none {folder} && ls {folder}/instances");
+        let listed = wire.cable.near.run(&["unshare", "-m", "sh", "-c", &list]);
+        listed.lines().any(|name| name == instance)
+    };
+    while !is_there() {
+        assert_eq!(child.try_wait().unwrap(), None, "it runs for a while");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_there());
+    wire.run("drop", &[udp(1)], &["--engine", "wire"])
+        .expect_code(0);
+    assert!(!is_there(), "the next run has removed it");
 }

@@ -61,11 +61,21 @@ impl Wire {
 
     /// `xdp-offload run OBJ --packets ... --dev near0 --peer ...`
     fn run(&self, object: &str, packets: &[Vec<u8>], arguments: &[&str]) -> Output {
+        let mut command = self.command(object, packets, arguments);
+        Output::of(&mut command).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn command(&self, object: &str, packets: &[Vec<u8>], arguments: &[&str]) -> Command {
         let packets = capture(self.folder.path(), packets);
-        let object = corpus(object);
-        let start = ["run", text(&object), "--packets", text(&packets)];
-        let ends = ["--dev", "near0", "--peer", &self.peer];
-        self.tool(&[&start[..], &ends, arguments].concat())
+        let mut command = Command::new(binary("xdp-offload"));
+        command
+            .args(["--netns", self.cable.near.name(), "run"])
+            .arg(corpus(object))
+            .arg("--packets")
+            .arg(packets)
+            .args(["--dev", "near0", "--peer", &self.peer])
+            .args(arguments);
+        command
     }
 }
 

@@ -305,6 +305,8 @@ fn run_on(
         .because(difference)
         .remedy(if first.lost.is_some() || second.lost.is_some() {
             "see whether the peer is up; a veth sends back only to a peer with GRO on (`ethtool -K IFACE gro on`) or a program"
+        } else if kinds.contains(&Kind::Wire) && is_tagged(&packet.bytes) {
+            "a NIC that takes VLAN tags off hides them from the program: `ethtool -K IFACE rxvlan off`; or the attached program is another one"
         } else if kinds.contains(&Kind::Wire) {
             "the attached program or its maps may be others than OBJ's (`xdp-offload status`); else driver or NIC do not as the program says"
         } else if kinds.contains(&Kind::Nfp) {
@@ -314,6 +316,11 @@ fn run_on(
         }));
     }
     Ok(all.swap_remove(0))
+}
+
+/// Whether a frame has a VLAN tag (IEEE 802.1Q, 802.1ad).
+fn is_tagged(frame: &[u8]) -> bool {
+    [Some(&[0x81, 0x00][..]), Some(&[0x88, 0xa8])].contains(&frame.get(12..14))
 }
 
 fn difference(first: &Ran, second: &Ran, on_wire: bool) -> Option<String> {

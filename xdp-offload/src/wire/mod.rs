@@ -154,10 +154,12 @@ impl Wire {
         frame: &[u8],
         patience: Option<Duration>,
     ) -> Result<Fate, Failure> {
+        let counts = self.counts();
+        // Runs first, then what others have sent: a frame of theirs in between is taken for this one's run, and not this
+        // one's run for theirs, which would be waited for in vain.
+        let runs = self.attached.runs()?;
         // What is still here belongs to nobody.
         self.look(&mut Seen::default())?;
-        let counts = self.counts();
-        let runs = self.attached.runs()?;
         let others = self.far.own_frames;
         self.far.send(frame)?;
         self.sent += 1;

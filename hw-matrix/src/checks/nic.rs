@@ -78,11 +78,6 @@ pub(super) fn peer(
         return Ok(Peer::OutOfReach(reason));
     }
     match cell.host.nics.iter().find(|nic| nic.name == name) {
-        Some(other) if nic.device.is_some() || other.device.is_some() => {
-            let reason =
-                "the virtual lab lays no cable to its peer: `device = \"MODEL,peer\"` has one";
-            Ok(Peer::OutOfReach(reason.to_owned()))
-        }
         Some(nic) => Ok(Peer::Interface(find(attempt, nic)?.ifname)),
         None => Ok(Peer::None),
     }

@@ -98,7 +98,10 @@ fn judge(output: &Output, lost: u64, replace: bool) -> Report {
         return Report::failed("the program was never replaced");
     }
     if !output.is_success() {
-        return Report::wrong(output.error_words());
+        return Report {
+            remedy: output.advice(),
+            ..Report::wrong(output.error_words())
+        };
     }
     Report::of(Outcome::Held)
 }

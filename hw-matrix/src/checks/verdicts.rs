@@ -123,14 +123,20 @@ struct Ran {
 const VERDICTS: [&str; 5] = ["ABORTED", "DROP", "PASS", "TX", "REDIRECT"];
 
 fn judge(output: &Output, way: &Way) -> Report {
-    // `xdp-offload run` ends with this code at the first difference, and where an engine refuses the program.
+    // `xdp-offload run` ends with this code at the first difference, and where an engine cannot run the program.
     if output.code == Some(3) {
         let reason = output.error_words();
-        let differs = reason.starts_with("packet ") || reason.contains("other map contents");
-        return if differs {
+        let says = |words: &str| reason.contains(words);
+        let report = if says("do not do the same") || says("other map contents") {
             Report::wrong(reason)
+        } else if says("not modelled") || says("in a running kernel only") {
+            Report::skipped(format!("the interpreter cannot run the program: {reason}"))
         } else {
             Report::failed(output.complaint())
+        };
+        return Report {
+            remedy: output.advice(),
+            ..report
         };
     }
     if !output.is_success() {
@@ -140,10 +146,15 @@ fn judge(output: &Output, way: &Way) -> Report {
         Ok(ran) => ran,
         Err(reason) => return Report::failed(reason),
     };
-    let count = |name: &str| ran.verdicts.get(&format!("XDP_{name}")).copied();
-    let counts: Vec<String> = VERDICTS
+    let mut ran = ran.verdicts;
+    let named: Vec<_> = VERDICTS
         .iter()
-        .filter_map(|name| Some(format!("{name} {}", count(name)?)))
+        .filter_map(|name| ran.remove_entry(&format!("XDP_{name}")))
+        .collect();
+    let counts: Vec<String> = named
+        .into_iter()
+        .chain(ran)
+        .map(|(name, count)| format!("{} {count}", name.trim_start_matches("XDP_")))
         .collect();
     Report {
         found: Some(format!("{}: {}", way.name(), counts.join(", "))),
@@ -175,13 +186,18 @@ mod tests {
             held.found.as_deref(),
             Some("test run: ABORTED 1, PASS 28, TX 2")
         );
-        let words = "error: packet 3: interp and wire disagree\n  why: XDP_DROP, XDP_PASS\n";
+        let words = "error: packet 3: interp and wire do not do the same\n  why: the verdicts are XDP_DROP and XDP_PASS\n  do:  see\n";
         let wrong = judge(&output(3, "", words), &Way::Wire("left/b".into()));
         assert_eq!(wrong.outcome, Some(Outcome::Wrong));
         assert_eq!(
             wrong.reason.as_deref(),
-            Some("packet 3: interp and wire disagree: XDP_DROP, XDP_PASS")
+            Some(
+                "packet 3: interp and wire do not do the same: the verdicts are XDP_DROP and XDP_PASS"
+            )
         );
+        assert_eq!(wrong.remedy.as_deref(), Some("see"));
+        let words = "error: packet 1: 'core' stops at instruction 0: helper 35 is not modelled\n";
+        assert!(judge(&output(3, "", words), &Way::TestRun).skipped);
         let refused = judge(&output(3, "", "error: cannot translate\n"), &Way::Simulator);
         assert_eq!(refused.outcome, None);
     }

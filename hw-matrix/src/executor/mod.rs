@@ -207,15 +207,21 @@ impl Output {
 
     /// What went wrong and why, of the lines `error: WHAT` and `why: WHY` that our programs write.
     pub fn error_words(&self) -> String {
-        let text = String::from_utf8_lossy(&self.stderr);
-        let of = |prefix: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.trim().strip_prefix(prefix));
-            line.map(|words| words.trim().chars().take(400).collect::<String>())
-        };
-        let words = [of("error:"), of("why:")];
+        let words = [self.line_of("error:"), self.line_of("why:")];
         words.into_iter().flatten().collect::<Vec<_>>().join(": ")
+    }
+
+    /// What to do about it, of the line `do: WHAT`.
+    pub fn advice(&self) -> Option<String> {
+        self.line_of("do:")
+    }
+
+    fn line_of(&self, prefix: &str) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.stderr);
+        let words = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(prefix))?;
+        Some(words.trim().chars().take(400).collect())
     }
 
     /// How it ended, and the first line it complained with.

@@ -2,6 +2,7 @@
 //! says when something is wrong.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use tests::{Cable, Output, corpus, require_command, require_root};
@@ -26,12 +27,23 @@ fn lab(cable: &Cable, verdict: u32) -> String {
         [check.attach]
         [check.verdicts]
         [check.mtu]
+        programs = ["verdicts"]
         [check.queues]
+        programs = ["verdicts"]
         [check.af-xdp-copy]
         [check.af-xdp-zerocopy]
         [check.acceptance]
         [check.maps]
         [check.reload]
+        [check.replace]
+        programs = ["verdicts"]
+        for = "1s"
+        [check.soak]
+        programs = ["firewall"]
+        for = "4s"
+        [check.throughput]
+        programs = ["firewall"]
+        slower = 3
 
         [[expect]]
         cells = "mode=offload | check=af-xdp-zerocopy"
@@ -90,6 +102,19 @@ impl Bench {
         Results::read(&self.folder.path().join(out))
     }
 
+    /// Until the near end has got so many more packets.
+    fn wait_for_packets(&self, count: u64, gives_up: impl Fn() -> bool) {
+        let received = || {
+            let counter = ["cat", "/sys/class/net/near0/statistics/rx_packets"];
+            let text = self.cable.near.run(&counter);
+            text.trim().parse::<u64>().expect("a number")
+        };
+        let before = received();
+        while received() < before + count && !gives_up() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn diff(&self, one: &str, other: &str) -> Output {
         self.hw_matrix(&["diff", one, other])
     }
@@ -131,18 +156,21 @@ fn each_kind_holds_on_a_veth_pair() {
         return;
     }
     let bench = Bench::new();
-    let mut results = bench.run("check!=verdicts", "first");
+    let with_packets = "check=verdicts | check=replace | check=soak | check=throughput";
+    let mut results = bench.run(&format!("!({with_packets})"), "first");
     bench.attach_far();
-    results.0.extend(bench.run("check=verdicts", "packets").0);
+    results.0.extend(bench.run(with_packets, "packets").0);
     for result in &results.0 {
         let status = result["status"].as_str();
         assert!(matches!(status, Some("pass" | "skip")), "{result}");
         // No driver has a veth; how many queues it has by itself is the machine's affair.
-        let [nic, check] = [1, 4].map(|part| result["cell"].as_str()?.split('/').nth(part));
-        if (nic, check) != (Some("wan"), Some("queues")) {
-            let is_skipped = status == Some("skip");
-            assert_eq!(is_skipped, check == Some("reload"), "{result}");
-        }
+        let part = |number| result["cell"].as_str()?.split('/').nth(number);
+        let lacks = match (part(1), part(4)) {
+            (Some("wan"), Some("queues")) => continue,
+            (Some("many"), Some("replace" | "soak" | "throughput")) => true,
+            (_, check) => check == Some("reload"),
+        };
+        assert_eq!(status == Some("skip"), lacks, "{result}");
     }
     results.expect("here/wan/verdicts/native/mtu", "held", Some("1280..3506"));
     results.expect("here/wan/verdicts/generic/mtu", "held", Some("1280..9000"));
@@ -170,6 +198,13 @@ fn each_kind_holds_on_a_veth_pair() {
     let on_wire = Some("wire: ABORTED 1, DROP 1, PASS 28, TX 1, REDIRECT 1");
     results.expect("here/wan/verdicts/native/verdicts", "held", on_wire);
     results.expect("here/wan/verdicts/generic/verdicts", "held", on_wire);
+
+    let throughput = results.cell("here/wan/firewall/native/throughput");
+    assert!(
+        throughput["figure"]["value"].as_f64() > Some(0.0),
+        "{throughput}"
+    );
+    assert_eq!(throughput["figure"]["slower"], 3.0);
 
     let links = bench.cable.near.ip("-details link show").stdout;
     assert!(!links.contains("xdp"), "nothing is left: {links}");
@@ -218,6 +253,45 @@ fn a_packet_that_does_not_come_back_is_wrong() {
     let words = "packet 4: interp and wire do not do the same: XDP_TX, but";
     assert!(reason.starts_with(words), "{cell}");
     assert!(cell["remedy"].is_string(), "{cell}");
+}
+
+/// A link that goes down for a moment costs packets, and a program that somebody takes off lets them by.
+#[test]
+fn lost_and_unprotected_packets_are_wrong() {
+    if !require_root() || !require_command("ethtool") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.write(&(lab(&bench.cable, 1) + "\n[[known-bad]]\ncells = \"id=*\"\nuntil = \"2100-01-01\"\nreason = \"one attempt is enough\"\n"));
+    let id = "here/wan/firewall/native/soak";
+    for (fault, words) in [
+        (
+            &["link set near0 down", "link set near0 up"][..],
+            "packets were lost, 0 may be",
+        ),
+        (
+            &["link set near0 xdpdrv off"],
+            "packets passed by the program",
+        ),
+    ] {
+        let out = format!("out{}", fault.len());
+        let results = std::thread::scope(|scope| {
+            let soak = scope.spawn(|| bench.run(&format!("id={id}"), &out));
+            // Each packet is sent alone before; then they come at their rate.
+            bench.wait_for_packets(32 + 100, || soak.is_finished());
+            for command in fault {
+                bench.cable.near.ip(command);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            soak.join().expect("it ran")
+        });
+        let cell = results.cell(id);
+        assert_eq!(cell["outcome"], "wrong", "{cell}");
+        assert!(
+            cell["reason"].as_str().unwrap_or_default().contains(words),
+            "{cell}"
+        );
+    }
 }
 
 /// A rule that drops instead of passing, or the reverse, is told as other verdicts.

@@ -22,10 +22,18 @@ pub(super) fn path(
     subject: &Subject<'_>,
     folder: &str,
 ) -> Result<String, Stop> {
-    match &subject.program.packets {
-        Some(own) => attempt.put(&subject.folder.join(own)),
-        None => Ok(format!("{folder}/{FILE}")),
-    }
+    let own = own(attempt, subject)?;
+    Ok(own.unwrap_or_else(|| format!("{folder}/{FILE}")))
+}
+
+/// Where the program's own packets are on the host, if it has some.
+pub(super) fn own(
+    attempt: &mut Attempt<'_>,
+    subject: &Subject<'_>,
+) -> Result<Option<String>, Stop> {
+    let own = subject.program.packets.as_ref();
+    own.map(|own| attempt.put(&subject.folder.join(own)))
+        .transpose()
 }
 
 /// Longest frame here, in bytes, without its checksum: an MTU of 1,500.

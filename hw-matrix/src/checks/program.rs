@@ -63,9 +63,18 @@ pub(super) fn attached(
     }
     match detach(attempt, subject.ifname(), subject.cell.mode, id)? {
         Ok(()) => report,
-        Err(reason) => Ok(Report::failed(format!(
-            "attached, but not detached again: {reason}"
-        ))),
+        Err(reason) => {
+            let reason = format!("attached, but not detached again: {reason}");
+            Ok(match report {
+                // Somebody else took it off: what that did is the better reason.
+                Ok(Report {
+                    outcome: Some(Outcome::Wrong),
+                    reason: Some(wrong),
+                    ..
+                }) => Report::wrong(format!("{wrong}; {reason}")),
+                _ => Report::failed(reason),
+            })
+        }
     }
 }
 

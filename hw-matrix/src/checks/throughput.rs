@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::nic::{self, Peer};
 use super::program::{self, Subject};
-use super::{Attempt, Report, Stop};
+use super::{Attempt, Report, Stop, packets};
 use crate::spec::{Mode, Outcome};
 
 pub(super) fn run(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Report, Stop> {
@@ -15,9 +15,14 @@ pub(super) fn run(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Re
         Peer::OutOfReach(reason) => return Ok(Report::skipped(reason)),
     };
     let time = program::duration(subject.cell.check.options.time);
+    let packets = packets::own(attempt, subject)?;
     let mut bench = vec!["bench"];
     bench.extend(subject.named());
-    bench.extend([subject.ifname(), "--peer", &peer, "--for", &time, "--json"]);
+    bench.extend([subject.ifname(), "--peer", &peer, "--for", &time]);
+    if let Some(packets) = &packets {
+        bench.extend(["--packets", packets]);
+    }
+    bench.push("--json");
     let output = attempt.command("xdp-offload", &bench)?;
     // Code 3: a mode did not hold, and the report says which.
     Ok(match output.json() {
@@ -29,6 +34,8 @@ pub(super) fn run(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Re
 #[derive(Debug, Deserialize)]
 struct Bench {
     modes: Vec<Measured>,
+    /// Packets a second in native mode to those in generic mode.
+    ratio: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,8 +43,6 @@ struct Measured {
     mode: Mode,
     held: bool,
     reason: Option<String>,
-    packets_per_second: Option<f64>,
-    ns_per_packet: Option<f64>,
 }
 
 fn judge(bench: &Bench) -> Report {
@@ -54,19 +59,12 @@ fn judge(bench: &Bench) -> Report {
             ));
         }
     }
-    let ratio = |more: Option<f64>, less: Option<f64>| {
-        let ratio = more? / less?;
-        (ratio.is_finite() && ratio > 0.0).then_some(ratio)
-    };
-    // Time in the program alone where it is known; the sender may be slower than either mode.
-    let figure = ratio(generic.ns_per_packet, native.ns_per_packet)
-        .or_else(|| ratio(native.packets_per_second, generic.packets_per_second));
-    match figure {
-        Some(figure) => Report {
-            figure: Some(figure),
+    match bench.ratio {
+        Some(ratio) if ratio.is_finite() && ratio > 0.0 => Report {
+            figure: Some(ratio),
             ..Report::of(Outcome::Held)
         },
-        None => Report::failed("xdp-offload measured nothing"),
+        _ => Report::failed("xdp-offload measured nothing"),
     }
 }
 
@@ -76,39 +74,30 @@ mod tests {
 
     #[test]
     fn native_mode_is_measured_beside_generic_mode() {
-        let judged = |modes: &str| {
-            judge(&serde_json::from_str(&format!(r#"{{"modes":[{modes}]}}"#)).unwrap())
+        let judged = |modes: &str, ratio: &str| {
+            let text = format!(r#"{{"modes":[{modes}],"ratio":{ratio}}}"#);
+            judge(&serde_json::from_str(&text).unwrap())
         };
-        let mode = |mode: &str, held: bool, rate: &str, time: &str| {
-            format!(
-                r#"{{"mode":"{mode}","held":{held},"reason":"too large","packets_per_second":{rate},"ns_per_packet":{time}}}"#
-            )
+        let mode = |mode: &str, held: bool| {
+            format!(r#"{{"mode":"{mode}","held":{held},"reason":"too large"}}"#)
         };
-        let generic = mode("generic", true, "1000", "600");
-        let report = judged(&format!(
-            "{},{generic}",
-            mode("native", true, "1000", "200.0")
-        ));
+        let both = format!("{},{}", mode("native", true), mode("generic", true));
+        let report = judged(&both, "2.5");
         assert_eq!(
             (report.outcome, report.figure),
-            (Some(Outcome::Held), Some(3.0))
+            (Some(Outcome::Held), Some(2.5))
         );
-        let report = judged(&format!(
-            "{},{generic}",
-            mode("native", true, "2500", "null")
-        ));
-        assert_eq!(report.figure, Some(2.5));
-        let report = judged(&format!(
-            "{},{generic}",
-            mode("native", false, "null", "null")
-        ));
+        for nothing in ["null", "0"] {
+            let report = judged(&both, nothing);
+            assert_eq!((report.outcome, report.figure), (None, None));
+        }
+        let one = format!("{},{}", mode("native", false), mode("generic", true));
+        let report = judged(&one, "null");
         assert!(report.skipped);
         assert_eq!(
             report.reason.as_deref(),
             Some("native mode does not hold: too large")
         );
-        let report = judged(&format!("{},{generic}", mode("native", true, "0", "0")));
-        assert_eq!((report.outcome, report.figure), (None, None));
-        assert_eq!(judged(&generic).outcome, None);
+        assert_eq!(judged(&mode("generic", true), "null").outcome, None);
     }
 }

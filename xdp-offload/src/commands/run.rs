@@ -1,5 +1,7 @@
 //! `run`: a program on the packets of a file.
 
+mod compare;
+
 use crate::choose::Selection;
 use crate::engine::{Engine, Given, Kind, Ran, Words};
 use crate::exit::{Exit, Failure};
@@ -14,7 +16,6 @@ use crate::wire::{Ends, Peer, padded};
 use crate::{output, render};
 use generic_fallback::load::Loader;
 use kernel::bpf::test_run::verdict_name;
-use offload_compiler::isa::functions;
 use offload_compiler::object::Object;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -148,7 +149,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     if let [first, second] = engines.as_mut_slice() {
-        compare_maps(first, second, &kinds, (&object, &loader, program))?;
+        compare::maps(first, second, &kinds, (&object, &loader, program))?;
     }
     if let Some(out) = &args.out {
         capture.with(left).write(out)?;
@@ -159,46 +160,6 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         output::print(&render::run::report(&report))?;
     }
     Ok(Exit::Done)
-}
-
-/// Both engines have to leave the same map contents behind.
-fn compare_maps<'a>(
-    first: &mut Engine<'a>,
-    second: &mut Engine<'a>,
-    kinds: &[Kind],
-    (object, loader, program): (&Object, &Loader<'_>, usize),
-) -> Result<(), Failure> {
-    let Some(difference) = first.differing_map(second, object) else {
-        return Ok(());
-    };
-    if kinds.contains(&Kind::Wire) {
-        let others = first.incomparable_maps()?.or(second.incomparable_maps()?);
-        let reason = others.or_else(|| asks_for_chance(object, loader, program));
-        if let Some(reason) = reason {
-            output::note(&format!("the maps differ, which says nothing: {reason}"));
-            return Ok(());
-        }
-    }
-    let (one, other) = (kinds[0].name(), kinds[1].name());
-    let what = format!("{one} and {other} leave other map contents behind");
-    Err(Failure::new(Exit::No, what).because(difference))
-}
-
-/// What a program asks for that is never the same in two runs.
-fn asks_for_chance(object: &Object, loader: &Loader<'_>, program: usize) -> Option<String> {
-    let subject = Subject::of_object(object, loader, program).ok()?;
-    let asked = |id: &i32| {
-        let name = functions::name(*id)?;
-        let asks = name.contains("ktime")
-            || [
-                "bpf_jiffies64",
-                "bpf_get_prandom_u32",
-                "bpf_get_smp_processor_id",
-            ]
-            .contains(&name);
-        asks.then(|| format!("the program calls {name}"))
-    };
-    subject.helpers().iter().find_map(asked)
 }
 
 /// The interfaces of the engine wire.
@@ -261,6 +222,10 @@ fn run_on(
     packet: &Packet,
     capture: &Capture,
 ) -> Result<Ran, Failure> {
+    let numbered = |failure: Failure| Failure {
+        what: format!("packet {number}: {}", failure.what),
+        ..failure
+    };
     let run = |engine: &mut Engine<'_>, expected: Option<&Ran>| {
         // A program on a real interface sees real clocks.
         let time = if kinds.contains(&Kind::Wire) {
@@ -268,12 +233,7 @@ fn run_on(
         } else {
             capture.time_ns(packet)
         };
-        engine
-            .run(&packet.bytes, time, expected)
-            .map_err(|failure| Failure {
-                what: format!("packet {number}: {}", failure.what),
-                ..failure
-            })
+        engine.run(&packet.bytes, time, expected).map_err(&numbered)
     };
     let mut all = match engines {
         // The wire comes last: it waits for what is expected of it.
@@ -294,75 +254,10 @@ fn run_on(
             all
         }
     };
-    if let [first, second] = all.as_slice()
-        && let Some(difference) = difference(first, second, kinds.contains(&Kind::Wire))
-    {
-        let (one, other) = (kinds[0].name(), kinds[1].name());
-        return Err(Failure::new(
-            Exit::No,
-            format!("packet {number}: {one} and {other} do not do the same"),
-        )
-        .because(difference)
-        .remedy(if first.lost.is_some() || second.lost.is_some() {
-            "see whether the peer is up; a veth sends back only to a peer with GRO on (`ethtool -K IFACE gro on`) or a program"
-        } else if kinds.contains(&Kind::Wire) && is_tagged(&packet.bytes) {
-            "a NIC that takes VLAN tags off hides them from the program: `ethtool -K IFACE rxvlan off`; or the attached program is another one"
-        } else if kinds.contains(&Kind::Wire) {
-            "the attached program or its maps may be others than OBJ's (`xdp-offload status`); else driver or NIC do not as the program says"
-        } else if kinds.contains(&Kind::Nfp) {
-            "words of a file may be another program's, or what the driver translates wrongly; else it is a bug of ours"
-        } else {
-            "programs that ask for time, random numbers or the CPU may differ; else it is a bug of ours"
-        }));
+    if let [first, second] = all.as_slice() {
+        compare::packets(first, second, kinds, &packet.bytes).map_err(&numbered)?;
     }
     Ok(all.swap_remove(0))
-}
-
-/// Whether a frame has a VLAN tag (IEEE 802.1Q, 802.1ad).
-fn is_tagged(frame: &[u8]) -> bool {
-    [Some(&[0x81, 0x00][..]), Some(&[0x88, 0xa8])].contains(&frame.get(12..14))
-}
-
-fn difference(first: &Ran, second: &Ran, on_wire: bool) -> Option<String> {
-    let agree = match (first.effect(), second.effect()) {
-        (None, Some(known)) | (Some(known), None) => ![2, 3].contains(&known),
-        // The kernel's test run does not tell where a packet is redirected to.
-        (one, other) => first.verdict == second.verdict || one == other,
-    };
-    if !agree {
-        return Some(format!(
-            "the verdicts are {} and {}",
-            name_of(first.verdict),
-            name_of(second.verdict)
-        ));
-    }
-    if let Some(lost) = first.lost.as_ref().or(second.lost.as_ref()) {
-        return Some(format!("{}, but {lost}", name_of(first.verdict)));
-    }
-    let bytes = |ran: &Ran| {
-        let bytes = if on_wire {
-            ran.frame()
-        } else {
-            ran.packet.as_deref()
-        }?;
-        Some(match ran.verdict {
-            Some(3) if on_wire => padded(bytes),
-            _ => bytes.to_vec(),
-        })
-    };
-    let (one, other) = (bytes(first)?, bytes(second)?);
-    if one.len() != other.len() {
-        return Some(format!(
-            "the packet has {} and {} bytes afterwards",
-            one.len(),
-            other.len()
-        ));
-    }
-    let at = (one.iter().zip(&other)).position(|(one, other)| one != other)?;
-    Some(format!(
-        "byte {at} is 0x{:02x} and 0x{:02x} afterwards",
-        one[at], other[at]
-    ))
 }
 
 fn name_of(verdict: Option<u32>) -> String {

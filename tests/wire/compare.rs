@@ -1,6 +1,6 @@
 //! `run --engine wire` and `--compare interp,wire`: what becomes of frames is what the interpreter says.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kernel::netlink::Route;
 use kernel::packet::PacketSender;
 use serde_json::{Value, json};
 use tests::packets::udp;
-use tests::require_root;
+use tests::{Output, require_root};
 
 use super::{MODES, Wire, checked, tagged};
 
@@ -194,4 +194,30 @@ fn a_run_that_was_killed_leaves_nothing_for_long() {
     wire.run("drop", &[udp(1)], &["--engine", "wire"])
         .expect_code(0);
     assert!(!is_there(), "the next run has removed it");
+}
+
+#[test]
+fn without_tracepoints_what_leaves_no_frame_is_not_told_apart() {
+    if !require_root() {
+        return;
+    }
+    let wire = Wire::lay("untraced");
+    wire.attach("verdicts", "generic");
+    let packets: Vec<Vec<u8>> = (7000..7005).map(udp).collect();
+    // Without /proc there is no way to a tracefs that no folder shows.
+    let untraced = |arguments: &[&str]| {
+        let run = wire.command("verdicts", &packets, arguments);
+        let hide = "umount -l /sys/kernel/tracing /sys/kernel/debug 2>/dev/null; umount -l /proc";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("{hide} && exec \"$@\""), "sh"]);
+        command.arg(run.get_program()).args(run.get_args());
+        Output::of(&mut command).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let seen = untraced(&["--engine", "wire", "--json"]);
+    let report = checked(seen.expect_code(0), "run");
+    let verdicts: Vec<&Value> = (0..4).map(|at| &report["packets"][at]["verdict"]).collect();
+    assert_eq!(verdicts, [&Value::Null, &Value::Null, &json!(2), &json!(3)]);
+    let told = "XDP_ABORTED, XDP_DROP and XDP_REDIRECT are not told apart";
+    assert!(seen.stderr.contains(told), "{}", seen.stderr);
+    untraced(&["--compare", "interp,wire"]).expect_code(0);
 }

@@ -255,43 +255,42 @@ fn a_packet_that_does_not_come_back_is_wrong() {
     assert!(cell["remedy"].is_string(), "{cell}");
 }
 
-/// A link that goes down for a moment costs packets, and a program that somebody takes off lets them by.
+/// A rule that comes while packets flow costs packets, and a program that somebody takes off lets them by.
 #[test]
 fn lost_and_unprotected_packets_are_wrong() {
     if !require_root() || !require_command("ethtool") {
         return;
     }
     let bench = Bench::new();
-    bench.write(&(lab(&bench.cable, 1) + "\n[[known-bad]]\ncells = \"id=*\"\nuntil = \"2100-01-01\"\nreason = \"one attempt is enough\"\n"));
-    let id = "here/wan/firewall/native/soak";
-    for (fault, words) in [
-        (
-            &["link set near0 down", "link set near0 up"][..],
-            "packets were lost, 0 may be",
-        ),
-        (
-            &["link set near0 xdpdrv off"],
-            "packets passed by the program",
-        ),
-    ] {
-        let out = format!("out{}", fault.len());
+    let once = "\n[[known-bad]]\ncells = \"id=*\"\nuntil = \"2100-01-01\"\nreason = \"one attempt is enough\"\n";
+    bench.write(&(lab(&bench.cable, 1) + once));
+    let reason = |out: &str, fault: &dyn Fn()| {
+        let id = "here/wan/firewall/native/soak";
         let results = std::thread::scope(|scope| {
-            let soak = scope.spawn(|| bench.run(&format!("id={id}"), &out));
+            let soak = scope.spawn(|| bench.run(&format!("id={id}"), out));
             // Each packet is sent alone before; then they come at their rate.
             bench.wait_for_packets(32 + 100, || soak.is_finished());
-            for command in fault {
-                bench.cable.near.ip(command);
-                std::thread::sleep(Duration::from_millis(200));
-            }
+            fault();
             soak.join().expect("it ran")
         });
         let cell = results.cell(id);
         assert_eq!(cell["outcome"], "wrong", "{cell}");
-        assert!(
-            cell["reason"].as_str().unwrap_or_default().contains(words),
-            "{cell}"
-        );
-    }
+        cell["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    let (port, drop) = (r#"{"port": 80, "protocol": 17}"#, r#"{"verdict": 1}"#);
+    let rule = ["map", "rules", "set", port, drop, "--dev", "near0"];
+    let near = &bench.cable.near;
+    let lost = reason("lost", &|| {
+        near.tool("xdp-offload", rule).expect_code(0);
+    });
+    assert!(lost.contains("packets were lost, 0 may be"), "{lost}");
+    let unprotected = reason("unprotected", &|| {
+        near.ip("link set near0 xdpdrv off");
+    });
+    assert!(
+        unprotected.contains("packets passed by the program"),
+        "{unprotected}"
+    );
 }
 
 /// A rule that drops instead of passing, or the reverse, is told as other verdicts.

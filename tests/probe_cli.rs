@@ -239,6 +239,27 @@ fn a_trial_refuses_to_disturb_unless_forced() {
 }
 
 #[test]
+fn only_the_trials_that_are_named_are_made() {
+    if !require_root() {
+        return;
+    }
+    let netns = Netns::new("only");
+    netns.veth("v0", "v1");
+    let only = ["try", "v0", "--only", "af-xdp-copy,generic", "--json"];
+    let report = assert_valid("try", &netns.tool("xdp-probe", only));
+    let trials = report["trials"].as_array().expect("an array");
+    let made: Vec<_> = trials.iter().map(|trial| &trial["what"]).collect();
+    assert_eq!(made, ["generic", "af-xdp-copy"]);
+    let unknown = netns.tool("xdp-probe", ["try", "v0", "--only", "zerocopy"]);
+    unknown.expect_code(2);
+    assert!(
+        unknown.stderr.contains("af-xdp-zerocopy"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
 fn watch_tells_what_changes() {
     if !require_root() {
         return;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hw_matrix::cell::matrix;
+use hw_matrix::lab::MODELS;
 use hw_matrix::spec::Lab;
 
 fn text(name: &str) -> String {
@@ -13,7 +14,11 @@ fn text(name: &str) -> String {
 }
 
 fn cells() -> Vec<String> {
-    let lab = Lab::parse(&text("lab.toml"), "lab.toml").unwrap();
+    cells_of("lab.toml")
+}
+
+fn cells_of(file: &str) -> Vec<String> {
+    let lab = Lab::parse(&text(file), file).unwrap_or_else(|errors| panic!("{errors}"));
     let matrix = matrix(&lab, jiff::civil::date(2026, 11, 27)).unwrap();
     assert!(matrix.idle.is_empty(), "{:?}", matrix.idle);
     matrix.cells.iter().map(ToString::to_string).collect()
@@ -33,6 +38,23 @@ fn assert_runs(words: &[String]) {
 #[test]
 fn the_lab_file_uses_every_kind_of_host() {
     assert_eq!(cells().len(), 126);
+}
+
+/// The README says how many cells it has.
+#[test]
+fn the_virtual_lab_has_all_models_and_both_kernels() {
+    let cells = cells_of("virtual-lab/lab.toml");
+    assert_eq!(cells.len(), 1197);
+    for model in &MODELS {
+        for kernel in ["612", "73"] {
+            let known = cells.iter().any(|cell| {
+                let mut parts = cell.split('/');
+                parts.next().is_some_and(|host| host.ends_with(kernel))
+                    && parts.next() == Some(model.name)
+            });
+            assert!(known, "{} on {kernel}", model.name);
+        }
+    }
 }
 
 #[test]

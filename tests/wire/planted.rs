@@ -110,7 +110,7 @@ fn a_frame_that_the_driver_does_not_send_back_is_found() {
         &[
             "XDP_TX, but it was to be sent back and did not arrive",
             "ENXIO",
-            "gro on",
+            "a peer that has an XDP program",
         ],
     );
 }

@@ -22,7 +22,7 @@ pub(super) fn packets(
     };
     let (one, other) = (kinds[0].name(), kinds[1].name());
     let remedy = if first.lost.is_some() || second.lost.is_some() {
-        "see whether the peer is up; a veth sends back only to a peer with GRO on (`ethtool -K IFACE gro on`) or a program"
+        "see whether the peer is up; a veth sends back only to a peer that has an XDP program, too"
     } else if kinds.contains(&Kind::Wire) && is_tagged(packet) {
         "a NIC that takes VLAN tags off hides them from the program: `ethtool -K IFACE rxvlan off`; or the attached program is another one"
     } else if kinds.contains(&Kind::Wire) {

@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod list;
 mod lower;
+mod machines;
 mod measure;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use clap::Subcommand;
 
 use crate::error::{Error, Result};
 use crate::install::{self, CHROMIUM, IP, Install, TIME, XDP_LOADER};
+use crate::lab;
 use crate::steps::{cargo, show, target_folder};
 
 /// What is measured.
@@ -29,6 +31,8 @@ pub(crate) enum Benchmark {
     Lower,
     /// hw-matrix at 120,000 cells on simulated hosts: its own time a cell, its memory, the reports, the page in Chromium
     Matrix,
+    /// hw-matrix on 1, 2 and 4 machines of the virtual lab side by side: time a cell, speed-up
+    Machines,
 }
 
 /// Builds the commands for release and measures them.
@@ -44,6 +48,11 @@ pub(crate) fn run(benchmark: Benchmark, install: Install) -> Result<()> {
             install::ensure(&[CHROMIUM], install)?;
             let bench = ["bench", "--quiet", "-p", "hw-matrix", "--bench", "matrix"];
             return show(cargo().args(bench));
+        }
+        Benchmark::Machines => {
+            lab::build(install)?;
+            show(cargo().args(["build", "--release", "--quiet"]))?;
+            return machines::run(&target_folder().join("release"));
         }
         // Nothing of it touches the kernel, and no command is beside it.
         Benchmark::Nfp => {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hw_matrix::results;
 use support::{Output, workspace};
@@ -34,17 +34,18 @@ pub(super) fn run(programs: &Path) -> Result<()> {
         command.args(["--filter", CELLS, "--jobs", &jobs.to_string()]);
         let begun = Instant::now();
         Output::of(&mut command)?.ok()?;
-        let seconds = begun.elapsed().as_secs_f64();
+        let took = begun.elapsed();
         let ran = results::read(read(&out.join("results.jsonl"))?.as_bytes())
             .map_err(|error| Error::Wrong(error.to_string()))?;
-        let cells = ran.cells.len();
+        let cells = u32::try_from(ran.cells.len()).unwrap_or(u32::MAX).max(1);
         let within: u64 = ran.cells.values().map(|cell| cell.duration_ms).sum();
-        let alone = *alone.get_or_insert(seconds);
+        let alone = *alone.get_or_insert(took);
         println!(
-            "{jobs} side by side: {seconds:.0} s for {cells} cells, {:.2} s a cell ({:.2} s of it in the cell), speed-up {:.2}",
-            seconds / cells as f64,
-            within as f64 / 1000.0 / cells as f64,
-            alone / seconds
+            "{jobs} side by side: {:.0} s for {cells} cells, {:.2} s a cell ({:.2} s in it), speed-up {:.2}",
+            took.as_secs_f64(),
+            (took / cells).as_secs_f64(),
+            (Duration::from_millis(within) / cells).as_secs_f64(),
+            alone.div_duration_f64(took)
         );
     }
     Ok(())

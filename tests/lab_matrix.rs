@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tests::{Output, binary, lab, workspace};
+use toml::{Table, Value};
 
 /// A few cells of it: a real driver, and a card with switches that make it refuse.
 const CELLS: &str = "nic=igb & host=native-73 & (check=probe | check=attach & program=pass | check=af-xdp-zerocopy) \
@@ -23,19 +24,26 @@ fn run(lab_file: &Path, out: &Path, baseline: Option<&Path>) -> Output {
     Output::of(&mut command).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The committed lab file with another line in some sections, in a folder of its own.
-fn changed(folder: &Path, changes: &[(&str, &str)]) -> PathBuf {
+/// The committed lab file with changes, in a folder of its own.
+fn written(folder: &Path, change: impl FnOnce(&mut Table)) -> PathBuf {
     let examples = workspace().join("hw-matrix/examples/virtual-lab");
-    let mut text = fs::read_to_string(examples.join("lab.toml")).expect("it is committed");
+    let text = fs::read_to_string(examples.join("lab.toml")).expect("it is committed");
     let corpus = workspace().join("tests/corpus");
-    text = text.replace("../../../tests/corpus", &corpus.display().to_string());
-    for (from, to) in changes {
-        assert_eq!(text.matches(from).count(), 1, "{from}");
-        text = text.replace(from, to);
-    }
+    let text = text.replace("../../../tests/corpus", &corpus.display().to_string());
+    let mut lab: Table = text.parse().expect("it is TOML");
+    change(&mut lab);
     let path = folder.join("lab.toml");
-    fs::write(&path, text).expect("the folder is ours");
+    fs::write(&path, lab.to_string()).expect("the folder is ours");
     path
+}
+
+fn prepare(lab: &mut Table, host: &str, command: &str) {
+    let host = lab["host"][host].as_table_mut().expect("a section");
+    let prepare = host
+        .entry("prepare")
+        .or_insert_with(|| Value::Array(Vec::new()));
+    let commands = prepare.as_array_mut().expect("a list");
+    commands.push(command.into());
 }
 
 #[test]
@@ -45,25 +53,17 @@ fn another_mtu_a_switch_that_refuses_and_another_kernel_are_found_and_named() {
     }
     let folder = tempfile::tempdir().expect("there is room");
     let folder = folder.path();
-    let good = run(&changed(folder, &[]), &folder.join("good"), None);
+    let good = run(&written(folder, |_| {}), &folder.join("good"), None);
     good.expect_code(0);
 
-    let refuse = format!("[host.cards-612]\nprepare = [\"echo 0 >{SWITCHES}/bpf_bind_accept\"]\n");
-    let bad = changed(
-        folder,
-        &[
-            (
-                "[host.native-73]\nexecutor = \"vm\"\nkernel = \"7.3\"\n",
-                "[host.native-73]\nexecutor = \"vm\"\nkernel = \"6.12\"\nprepare = [\"ip link set igb mtu 3047\"]\n",
-            ),
-            ("[host.cards-612]\n", &refuse),
-        ],
-    );
-    let bad = run(
-        &bad,
-        &folder.join("bad"),
-        Some(&folder.join("good/results.jsonl")),
-    );
+    let bad = written(folder, |lab| {
+        lab["host"]["native-73"]["kernel"] = "6.12".into();
+        prepare(lab, "native-73", "ip link set igb mtu 3047");
+        let refuse = format!("echo 0 >{SWITCHES}/bpf_bind_accept");
+        prepare(lab, "cards-612", &refuse);
+    });
+    let baseline = folder.join("good/results.jsonl");
+    let bad = run(&bad, &folder.join("bad"), Some(&baseline));
     bad.expect_code(5);
     for line in [
         "broken native-73/igb/pass/native/attach: pass (attached) -> fail (refused)",

@@ -1,5 +1,5 @@
 //! `reload`: the NIC's device is taken from its driver, with which interface and program go, and given back to it. The
-//! interface gets its name, MTU and state again; addresses and routes went with it.
+//! interface gets its name, MTU and state again, and what the lab file prepares; addresses and routes went with it.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use crate::spec::{Executor, Outcome};
 const BACK_WITHIN: Duration = Duration::from_mins(1);
 /// How long the kernel may take to free the program.
 const FREED_WITHIN: Duration = Duration::from_secs(10);
+/// Time for each command that prepares the host.
+const PREPARED_WITHIN: Duration = Duration::from_mins(1);
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -85,6 +87,16 @@ pub(super) fn run(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Re
     if !bound.is_success() {
         let reason = format!("the interface did not come back: {}", bound.complaint());
         return Ok(Report::wrong(reason));
+    }
+    for line in &subject.cell.host.prepare {
+        let prepared = attempt.command_within(PREPARED_WITHIN, "sh", &["-c", line])?;
+        if !prepared.is_success() {
+            let reason = format!(
+                "the interface is back, and not as `{line}` prepares it: {}",
+                prepared.complaint()
+            );
+            return Ok(Report::failed(reason));
+        }
     }
     // Where it was not let go, the program is still there.
     if status_within(attempt, RESTORE_TIME, Some(subject.ifname()))?.has(id) {

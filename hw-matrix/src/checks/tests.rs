@@ -12,6 +12,7 @@ const LAB: &str = r#"
 [host.h]
 executor = "ssh"
 address = "h"
+prepare = ["ethtool -K eth0 rxvlan off"]
 nic.n = { ifname = "eth0", peer = "far/eth1" }
 [program.p]
 object = "p.o"
@@ -188,7 +189,11 @@ fn a_driver_gets_its_device_again() {
     assert_eq!(report.outcome, Some(Outcome::Held));
     assert_eq!(report.found.as_deref(), Some("gone with the driver"));
     let bind = "sh /sys/devices/d /sys/drivers/sim eth0 3000 up";
-    assert!(then.iter().any(|line| line.ends_with(bind)), "{then:?}");
+    let bound = then.iter().position(|line| line.ends_with(bind));
+    let prepared = then
+        .iter()
+        .position(|line| line == "sh -c ethtool -K eth0 rxvlan off");
+    assert!(bound.is_some() && bound < prepared, "{then:?}");
 
     let (report, then) = ask("reload", "unbind\" sh", &|line| script(line, true));
     assert_eq!(report.unwrap().outcome, Some(Outcome::Wrong));

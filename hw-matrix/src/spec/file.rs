@@ -80,7 +80,7 @@ pub(super) struct HostSection {
     /// The kernel release that has to run there, a glob such as `6.12.*`. On another one no cell runs.
     pub(super) release: Option<String>,
     /// Shell commands that make the host ready for its cells, each in a minute at most: run as the tools are, before the first
-    /// cell and after each boot. What they change stays. If one fails, no cell runs.
+    /// cell, after each boot and after a reload check. What they change stays. If one fails, no cell runs.
     #[serde(default)]
     pub(super) prepare: Vec<String>,
     /// The place that `[reserve]` reserves.

@@ -22,6 +22,8 @@ pub(super) fn packets(
     };
     let (one, other) = (kinds[0].name(), kinds[1].name());
     let remedy = if first.lost.is_some() || second.lost.is_some() {
+        // `veth_xdp_flush` wakes a peer with a program only (drivers/net/veth.c, Linux 6.12); what is redirected to a veth
+        // wakes one with GRO, too.
         "see whether the peer is up; a veth sends back only to a peer that has an XDP program, too"
     } else if kinds.contains(&Kind::Wire) && is_tagged(packet) {
         "a NIC that takes VLAN tags off hides them from the program: `ethtool -K IFACE rxvlan off`; or the attached program is another one"

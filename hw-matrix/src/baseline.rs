@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::filter::Filter;
 use crate::results::{CellResult, Figure, Results, Status};
 use crate::spec::Outcome;
 
@@ -133,10 +134,14 @@ impl From<&CellResult> for Seen {
     }
 }
 
-/// Compares two runs. Cells that did not pass before and do not pass now are no change.
+/// Compares two runs. Cells that did not pass before and do not pass now are no change, and neither are those that the
+/// later run's filter left out.
 pub fn diff(base: &Results, new: &Results) -> Vec<Change> {
-    let ids: std::collections::BTreeSet<&String> =
-        base.cells.keys().chain(new.cells.keys()).collect();
+    let filter = new.header.filter.as_deref();
+    let filter = filter.and_then(|text| Filter::parse(text).ok());
+    let asked = |cell: &&CellResult| filter.as_ref().is_none_or(|filter| cell.is_in(filter));
+    let before = base.cells.values().filter(asked).map(|cell| &cell.cell);
+    let ids: std::collections::BTreeSet<&String> = before.chain(new.cells.keys()).collect();
     let mut changes: Vec<Change> = ids
         .into_iter()
         .filter_map(|id| {
@@ -206,10 +211,41 @@ fn takes_longer(before: &Seen, after: &Seen) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::{Line, SCHEMA, read};
+    use crate::spec::Mode;
 
     fn figure(value: f64) -> Figure {
         let slower = 1.5;
         Figure { value, slower }
+    }
+
+    #[test]
+    fn what_the_filter_left_out_is_not_gone() {
+        let results = |filter: Option<&str>, hosts: &[&str]| {
+            let filter = serde_json::to_string(&filter).unwrap();
+            let mut text = format!(
+                r#"{{"event":"run","schema":"{SCHEMA}","lab":"l","started":0,"version":"0","kernel":"6","filter":{filter}}}"#
+            );
+            for host in hosts {
+                let id = format!("{host}/eth0/-/native/probe");
+                let cell = Line::Result(CellResult::new(id, Mode::Native, Status::Pass));
+                text.push('\n');
+                text.push_str(&serde_json::to_string(&cell).unwrap());
+            }
+            text.push('\n');
+            read(text.as_bytes()).unwrap()
+        };
+        let base = results(None, &["a", "b", "c"]);
+        let gone = |new: &Results| -> Vec<String> {
+            diff(&base, new).into_iter().map(|it| it.cell).collect()
+        };
+        let [b, c] = ["b", "c"].map(|host| format!("{host}/eth0/-/native/probe"));
+        assert_eq!(gone(&results(None, &["a"])), [b, c.clone()]);
+        assert_eq!(
+            gone(&results(Some("host=a | host=c"), &["a"])),
+            [c],
+            "it was asked for and did not run"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod journal;
 mod read;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use journal::Journal;
 pub use read::{ReadError, Results, read};
 
+use crate::filter::{Filter, Key};
 use crate::spec::{Mode, Outcome};
 
 /// The format's name, in every header.
@@ -238,5 +240,20 @@ impl CellResult {
     pub fn parts(&self) -> [&str; 5] {
         let mut parts = self.cell.split('/');
         std::array::from_fn(|_| parts.next().unwrap_or(""))
+    }
+
+    /// Whether the filter means this cell.
+    pub fn is_in(&self, filter: &Filter) -> bool {
+        let [host, nic, program, mode, check] = self.parts();
+        filter.matches(&|key| {
+            Cow::Borrowed(match key {
+                Key::Id => &*self.cell,
+                Key::Host => host,
+                Key::Nic => nic,
+                Key::Program => program,
+                Key::Mode => mode,
+                Key::Check => check,
+            })
+        })
     }
 }

@@ -51,6 +51,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether a link that had a carrier is as it was. Where the kernel did not call it operational yet (the carrier had come
+    /// a moment ago), it may do so meanwhile.
+    fn is_back(&self, carrier: bool, operstate: OperState) -> bool {
+        carrier && (operstate == self.operstate || operstate == OperState::Up)
+    }
+
     /// What is different later.
     pub fn changes(&self, later: &Self) -> Vec<Change> {
         let on = |state: Option<FeatureState>| match state {
@@ -147,7 +153,7 @@ impl Observer {
         })
     }
 
-    /// Waits until a link that had a carrier `before` has it again and the kernel calls it operational as before, for 20
+    /// Waits until a link that had a carrier `before` has it again and the kernel calls it as operational as before, for 20
     /// seconds at most, and tells how long the carrier took: `None` where it never went.
     pub fn await_carrier(&mut self, ifindex: u32, before: &Settings) -> Result<Option<Duration>> {
         if !(before.up && before.carrier) {
@@ -157,8 +163,10 @@ impl Observer {
         let mut waited = None;
         loop {
             let link: Link = self.route.link_by_index(ifindex)?;
-            let settled = link.carrier && link.operstate == before.operstate;
-            if settled || !link.is_up() || started.elapsed() >= CARRIER_PATIENCE {
+            if before.is_back(link.carrier, link.operstate)
+                || !link.is_up()
+                || started.elapsed() >= CARRIER_PATIENCE
+            {
                 return Ok(waited);
             }
             thread::sleep(CARRIER_PAUSE);
@@ -236,6 +244,26 @@ mod tests {
             gro_hw: None,
             gro: None,
         }
+    }
+
+    #[test]
+    fn a_link_is_back_when_it_is_operational_as_before() {
+        let up = settings();
+        assert!(!up.is_back(false, OperState::Down));
+        assert!(!up.is_back(true, OperState::Down), "half a second to go");
+        assert!(up.is_back(true, OperState::Up));
+        // Looked at in that half second.
+        let rising = Settings {
+            operstate: OperState::Down,
+            ..settings()
+        };
+        assert!(rising.is_back(true, OperState::Up));
+        // A port that waits for 802.1X.
+        let dormant = Settings {
+            operstate: OperState::Dormant,
+            ..settings()
+        };
+        assert!(dormant.is_back(true, OperState::Dormant));
     }
 
     #[test]

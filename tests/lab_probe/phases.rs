@@ -30,6 +30,21 @@ pub(crate) const NICS: [&str; 14] = [
     "nfpsim,name=nfp0",
 ];
 
+/// Those of them with a cable, whose carrier comes by itself when they are up.
+pub(crate) const WIRED: [&str; 11] = [
+    "virtio0",
+    "virtiomq0",
+    "viommu0",
+    "igb0",
+    "vmxnet0",
+    "e1000x0",
+    "e1000e0",
+    "rtl0",
+    "pcnet0",
+    "tulip0",
+    "usbnet0",
+];
+
 /// Interfaces of every driver as they come, then what drivers make conditions of.
 pub(crate) const PHASES: [Phase; 7] = [
     Phase {

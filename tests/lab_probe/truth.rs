@@ -1,12 +1,12 @@
 //! Verdicts of `xdp-probe list` beside what the kernel does: trials, and attachments by `xdp-offload attach`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
 use tests::lab::Guest;
 
-use crate::phases::{ATTACHED, ATTACHED_HW, PHASES, Phase};
+use crate::phases::{ATTACHED, ATTACHED_HW, PHASES, Phase, WIRED};
 
 /// JSON objects by the interface that they are about.
 type ByName = BTreeMap<String, Value>;
@@ -17,6 +17,47 @@ fn present(names: &[&str]) -> String {
         "names=$(for nic in {}; do [ ! -e /sys/class/net/$nic ] || echo $nic; done)",
         names.join(" ")
     )
+}
+
+/// Waits until the links are what they are going to be. A new MTU takes igb's link down for seconds, and the kernel calls a
+/// link operational up to a second after its carrier came (net/core/link_watch.c, Linux 6.12).
+fn settle(guest: &Guest) {
+    let wired = WIRED.join(" ");
+    let output = guest.run(&format!(
+        r#"
+        for second in $(seq 60); do
+            moving=
+            for link in /sys/class/net/*/operstate; do
+                name=$(basename ${{link%/operstate}})
+                carrier=$(cat /sys/class/net/$name/carrier 2>/dev/null) || continue # it is down
+                case " {wired} $carrier " in
+                    *" $name "*" 0 ") moving="$moving $name" ;;
+                    *" 1 ") [ $(cat $link) != down ] || moving="$moving $name" ;;
+                esac
+            done
+            [ -n "$moving" ] || exit 0
+            sleep 1
+        done
+        echo $moving
+        exit 1"#
+    ));
+    assert_eq!(output.code, 0, "no steady link: {output:?}");
+}
+
+/// Where two values differ: a line each with the path, the first and the second.
+fn differences(path: &str, first: &Value, second: &Value, lines: &mut Vec<String>) {
+    match (first, second) {
+        (Value::Object(first), Value::Object(second)) => {
+            let keys: BTreeSet<_> = first.keys().chain(second.keys()).collect();
+            for key in keys {
+                let [first, second] =
+                    [first, second].map(|object| object.get(key).unwrap_or(&Value::Null));
+                differences(&format!("{path}/{key}"), first, second, lines);
+            }
+        }
+        (first, second) if first == second => {}
+        _ => lines.push(format!("{path}: {first} -> {second}")),
+    }
 }
 
 /// The facts and verdicts of every interface.
@@ -70,6 +111,7 @@ impl Truth {
             "ip -force -batch - <<'END' 2>&1\n{}\nEND\n{}",
             phase.links, phase.settings
         ));
+        settle(guest);
         let listed = list(guest);
         let tried = reports(
             guest,
@@ -110,10 +152,9 @@ impl Truth {
                 && again.get(*name) != Some(verdicts)
             {
                 row.disagreements += 1;
+                row.wrong.push("try says that all is as it was".to_owned());
                 let now = again.get(*name).unwrap_or(&Value::Null);
-                row.wrong.push(format!(
-                    "try says that all is as it was:\n    {verdicts}\n    {now}"
-                ));
+                differences("", verdicts, now, &mut row.wrong);
             }
             for (option, mode, reports) in &attached {
                 let Some(report) = reports.get(*name) else {

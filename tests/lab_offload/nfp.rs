@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 use tests::{corpus, golden};
 
-use crate::machine::{ALLOW, Guest, without_ids};
+use crate::machine::{ALLOW, Guest, says, without_ids};
 use crate::refusals::rungs;
 
 /// Runs `body` with a card, and takes it away again.
@@ -93,6 +93,21 @@ pub(crate) fn counters_of_an_offloaded_program_are_read_from_the_device(guest: &
         let dump = guest.json("map traffic dump");
         let written = counts.map(|(key, value)| json!({"key": key, "value": value}));
         assert_eq!(dump["entries"], json!(written));
+        // The object knows them.
+        let dump = guest.json(&format!("map traffic dump --object {counter}"));
+        let typed = json!([
+            {"key": 0, "value": {"packets": 7, "bytes": 420}},
+            {"key": 1, "value": {"packets": 2, "bytes": 120}},
+        ]);
+        assert_eq!(dump["entries"], typed);
+        let set = r#"map traffic set 1 '{"packets": 3, "bytes": 180}'"#;
+        guest.offload(set, 2);
+        guest.offload(&format!("{set} --object {counter}"), 0);
+        let value = guest.offload("map traffic get 1", 0);
+        assert_eq!(value, "1: \"hex:0300000000000000b400000000000000\"\n");
+        let other = corpus("pass").display().to_string();
+        let words = guest.offload(&format!("map traffic dump --object {other}"), 2);
+        says(&words, "the object tells no types of map 'traffic'");
         guest.offload("detach nfpsim0 --all", 0);
     });
 }

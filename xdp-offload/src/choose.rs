@@ -192,18 +192,9 @@ fn set_global(object: &mut Object, assignment: &str) -> Result<(), Failure> {
         .ok_or_else(|| failure("it is not NAME=VALUE".to_owned()))?;
     let known = object.globals().iter().find(|global| global.name == name);
     let bytes = match known {
-        Some(global) => {
-            let shape = Shape {
-                size: global.size as usize,
-                btf: object
-                    .btf()
-                    .filter(|_| global.type_id != 0)
-                    .map(|btf| (btf, global.type_id)),
-            };
-            shape
-                .parse(text)
-                .map_err(|error| failure(error.to_string()))?
-        }
+        Some(global) => Shape::of(global.size, object.btf(), global.type_id)
+            .parse(text)
+            .map_err(|error| failure(error.to_string()))?,
         // The object's error lists the names that there are.
         None => Vec::new(),
     };

@@ -2,12 +2,13 @@
 
 use crate::exit::{Exit, Failure};
 use crate::json::map::{Entry, Map as MapJson};
-use crate::map_halves::{Nic, sum};
+use crate::map_halves::{Nic, is_named, sum};
 use crate::value::Shape;
 use kernel::Errno;
 use kernel::bpf::btf::Btf as KernelBtf;
 use kernel::bpf::map::{ANY, Map, MapInfo, MapKind};
 use kernel::bpf::program::{Program, is_orphaned};
+use offload_compiler::object::Object;
 use offload_compiler::object::btf::Btf;
 use serde_json::{Value, json};
 use std::os::fd::{AsFd, AsRawFd};
@@ -91,6 +92,51 @@ impl MapAccess {
             info,
             btf,
             nic: None,
+        })
+    }
+
+    /// Takes the types from the object that the map was made of, where the kernel keeps none: of maps on a NIC
+    /// (kernel/bpf/syscall.c, `map_create`, Linux 6.12).
+    pub(crate) fn typed_by(self, object: &Object) -> Result<Self, Failure> {
+        if self.btf.is_some() {
+            return Ok(self);
+        }
+        let failure = |why: String| {
+            let what = format!("the object tells no types of map '{}'", self.info.name);
+            Failure::new(Exit::Usage, what).because(why)
+        };
+        let Some(made) = object
+            .maps
+            .iter()
+            .find(|made| is_named(&self.info, &made.name))
+        else {
+            let names: Vec<&str> = object.maps.iter().map(|map| map.name.as_str()).collect();
+            return Err(failure(if names.is_empty() {
+                "it has no maps".to_owned()
+            } else {
+                format!("its maps are {}", names.join(", "))
+            }));
+        };
+        let (here, there) = (&self.info, made);
+        if (here.key_size, here.value_size) != (there.key_size, there.value_size) {
+            return Err(failure(format!(
+                "its keys have {} bytes and its values {}, the map's {} and {}",
+                there.key_size, there.value_size, here.key_size, here.value_size
+            ))
+            .remedy("give the object that is attached, as `xdp-offload compile -o` wrote it"));
+        }
+        let Some(btf) = object.btf().filter(|_| made.value_type_id != 0) else {
+            return Err(failure("it was compiled without them".to_owned())
+                .remedy("compile it with -g, and define its maps in SEC(\".maps\")"));
+        };
+        Ok(Self {
+            info: MapInfo {
+                key_type_id: made.key_type_id,
+                value_type_id: made.value_type_id,
+                ..self.info
+            },
+            btf: Some(btf.clone()),
+            ..self
         })
     }
 
@@ -414,22 +460,15 @@ impl MapAccess {
     }
 
     fn key_shape(&self) -> Shape<'_> {
-        self.shape(self.info.key_size, self.info.key_type_id)
+        Shape::of(self.info.key_size, self.btf.as_ref(), self.info.key_type_id)
     }
 
     fn value_shape(&self) -> Shape<'_> {
-        self.shape(self.info.value_size, self.info.value_type_id)
-    }
-
-    fn shape(&self, size: u32, type_id: u32) -> Shape<'_> {
-        Shape {
-            size: size as usize,
-            btf: self
-                .btf
-                .as_ref()
-                .filter(|_| type_id != 0)
-                .map(|btf| (btf, type_id)),
-        }
+        Shape::of(
+            self.info.value_size,
+            self.btf.as_ref(),
+            self.info.value_type_id,
+        )
     }
 
     fn missing(&self, key: &[u8]) -> Failure {

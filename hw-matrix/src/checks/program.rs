@@ -51,7 +51,7 @@ pub(super) fn attached(
         Attach::Held(id) => id,
         Attach::Not(report) => return Ok(report),
     };
-    let report = match fill(attempt, subject.ifname(), &subject.program.maps) {
+    let report = match fill(attempt, subject) {
         Ok(Ok(())) => meanwhile(attempt, &mut id),
         Ok(Err(reason)) => Ok(Report::failed(format!(
             "attached, but a map was not filled: {reason}"
@@ -149,13 +149,13 @@ pub(super) fn detach(
 }
 
 /// Fills the maps of the program that is attached to the interface.
-fn fill(
-    attempt: &mut Attempt<'_>,
-    ifname: &str,
-    entries: &[MapEntry],
-) -> Result<Result<(), String>, Stop> {
-    for MapEntry { map, key, value } in entries {
-        let set = ["map", map, "set", key, value, "--dev", ifname];
+fn fill(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Result<(), String>, Stop> {
+    for MapEntry { map, key, value } in &subject.program.maps {
+        let mut set = vec!["map", map, "set", key, value, "--dev", subject.ifname()];
+        if subject.cell.mode == Mode::Offload {
+            // The kernel keeps a NIC's maps without their types.
+            set.extend(["--object", &subject.object]);
+        }
         let set = done(attempt.command("xdp-offload", &set))?;
         if let Err(reason) = set {
             return Ok(Err(format!("{map}: {reason}")));

@@ -1,6 +1,7 @@
 //! `map`: the maps of attached programs, by BTF.
 
 use super::{interface, open_route};
+use crate::choose::read_object;
 use crate::exit::{Exit, Failure};
 use crate::json::map::{Entry, ListReport, Map as MapJson, Report};
 use crate::map_entry::{MapAccess, open_failure};
@@ -10,7 +11,7 @@ use kernel::Errno;
 use kernel::bpf::map::{Map, MapInfo};
 use kernel::bpf::program::Program;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Show and change the maps of attached programs
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,8 @@ use std::path::Path;
     xdp-offload map list\n  \
     xdp-offload map rules dump\n  \
     xdp-offload map rules set '{\"port\": 53, \"protocol\": 17}' '{\"verdict\": 1}'\n  \
-    xdp-offload map 42 get 0"
+    xdp-offload map 42 get 0\n  \
+    xdp-offload map rules dump --object firewall.bpf.o"
 )]
 pub struct Args {
     /// The map: its name, its id, or the path of its pin; `list` shows those of attached programs
@@ -35,6 +37,10 @@ pub struct Args {
     /// Only maps of the programs on this interface
     #[arg(long, global = true, value_name = "IFACE")]
     dev: Option<String>,
+
+    /// Types of keys and values for a map on a NIC, which the kernel keeps without them: those of this object
+    #[arg(long, global = true, value_name = "OBJ")]
+    object: Option<PathBuf>,
 
     /// Print JSON
     #[arg(long, global = true)]
@@ -69,7 +75,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if args.map == "list" && args.action.is_none() {
         return list(args);
     }
-    let access = find(args)?;
+    let mut access = find(args)?;
+    if let Some(object) = &args.object {
+        access = access.typed_by(&read_object(object)?)?;
+    }
     let entries = match &args.action {
         None => None,
         Some(Action::Get { key }) => Some(vec![access.get(key)?]),

@@ -302,16 +302,9 @@ pub(super) fn fill(
         failure(format!("the object's maps are {}", names.join(", ")))
     })?;
     let def = &object.maps[index];
-    let shape = |size: u32, type_id: u32| Shape {
-        size: size as usize,
-        btf: object
-            .btf()
-            .filter(|_| type_id != 0)
-            .map(|btf| (btf, type_id)),
-    };
     let (keys, values) = (
-        shape(def.key_size, def.key_type_id),
-        shape(def.value_size, def.value_type_id),
+        Shape::of(def.key_size, object.btf(), def.key_type_id),
+        Shape::of(def.value_size, object.btf(), def.value_type_id),
     );
     for (number, entry) in entries(Path::new(file))
         .map_err(&failure)?

@@ -25,7 +25,15 @@ pub(crate) struct Shape<'a> {
     pub(crate) btf: Option<(&'a Btf, u32)>,
 }
 
-impl Shape<'_> {
+impl<'a> Shape<'a> {
+    /// Bytes of a type; its number is 0, or there are no types: nothing is known but how many they are.
+    pub(crate) fn of(size: u32, btf: Option<&'a Btf>, type_id: u32) -> Self {
+        Self {
+            size: size as usize,
+            btf: btf.filter(|_| type_id != 0).map(|btf| (btf, type_id)),
+        }
+    }
+
     /// The bytes as JSON.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Value {
         match self.btf {

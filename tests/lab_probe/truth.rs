@@ -27,12 +27,13 @@ fn settle(guest: &Guest) {
         r#"
         for second in $(seq 60); do
             moving=
-            for link in /sys/class/net/*/operstate; do
-                name=$(basename ${{link%/operstate}})
-                carrier=$(cat /sys/class/net/$name/carrier 2>/dev/null) || continue # it is down
-                case " {wired} $carrier " in
-                    *" $name "*" 0 ") moving="$moving $name" ;;
-                    *" 1 ") [ $(cat $link) != down ] || moving="$moving $name" ;;
+            for link in /sys/class/net/*/; do
+                read carrier 2>/dev/null <$link/carrier || continue # it is down
+                read state <$link/operstate
+                name=${{link%/}}
+                name=${{name##*/}}
+                case " {wired} : $carrier $state " in
+                    *" $name "*": 0 "* | *": 1 down ") moving="$moving $name" ;;
                 esac
             done
             [ -n "$moving" ] || exit 0

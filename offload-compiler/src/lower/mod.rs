@@ -19,6 +19,7 @@ mod liveness;
 mod pages;
 mod passes;
 mod program;
+mod read;
 mod report;
 mod rewrite;
 mod run;

@@ -6,6 +6,7 @@
 //! ([`prune`], [`marks`]). What it accepts, the kernel accepts; what it refuses, it explains ([`finding`]).
 
 mod arithmetic;
+mod bounds;
 mod branch;
 mod call;
 mod checkpoint;

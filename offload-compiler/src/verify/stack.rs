@@ -50,30 +50,6 @@ impl Walk<'_> {
         Ok((low as i32, high as i32))
     }
 
-    /// Loads and stores on the stack have to be aligned, whatever the machine allows elsewhere
-    /// (`check_ptr_alignment`).
-    fn check_stack_alignment(
-        &self,
-        slot: usize,
-        pointer: &Pointer,
-        off: i32,
-        bytes: u32,
-    ) -> Step<()> {
-        if is_aligned(pointer, off, bytes) {
-            return Ok(());
-        }
-        let _ = self.input;
-        Err(Box::new(
-            Finding::error(
-                Code::StackAlignment,
-                slot,
-                format!("{bytes} bytes of stack are accessed at an address that is not a multiple of {bytes}"),
-            )
-            .knowing(format!("the pointer is {pointer}, the access {off:+} from it"))
-            .help("align the variable, or access it byte by byte"),
-        ))
-    }
-
     fn note_stack(&mut self, state: &State, frame: u8, low: i32) {
         if let Some(frame) = state.frames.get(frame as usize) {
             self.note_depth(frame.function, low);
@@ -93,7 +69,7 @@ impl Walk<'_> {
         let Region::Stack(depth) = pointer.region else {
             return Ok(Tracked::UNINITIALISED);
         };
-        self.check_stack_alignment(slot, pointer, off, bytes)?;
+        check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
         self.note_stack(state, depth, low);
         if pointer.variable.as_constant().is_some() {
@@ -241,7 +217,7 @@ impl Walk<'_> {
         let Region::Stack(depth) = pointer.region else {
             return Ok(());
         };
-        self.check_stack_alignment(slot, pointer, off, bytes)?;
+        check_stack_alignment(slot, pointer, off, bytes)?;
         let (low, high) = self.stack_span(slot, pointer, off, bytes, mark)?;
         self.note_stack(state, depth, low);
         self.overwrite_objects(state, slot, depth, low, high)?;
@@ -407,6 +383,23 @@ impl Walk<'_> {
         self.note_stack(state, depth, low);
         Ok((depth, low, high))
     }
+}
+
+/// Loads and stores on the stack have to be aligned, whatever the machine allows elsewhere
+/// (`check_ptr_alignment`).
+fn check_stack_alignment(slot: usize, pointer: &Pointer, off: i32, bytes: u32) -> Step<()> {
+    if is_aligned(pointer, off, bytes) {
+        return Ok(());
+    }
+    Err(Box::new(
+        Finding::error(
+            Code::StackAlignment,
+            slot,
+            format!("{bytes} bytes of stack are accessed at an address that is not a multiple of {bytes}"),
+        )
+        .knowing(format!("the pointer is {pointer}, the access {off:+} from it"))
+        .help("align the variable, or access it byte by byte"),
+    ))
 }
 
 /// Whether all of the numbers fit into so many bytes.

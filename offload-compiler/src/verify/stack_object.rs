@@ -273,28 +273,6 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A helper fills these bytes: it may not find an object there.
-    pub(super) fn refuse_objects(
-        &self,
-        state: &State,
-        slot: usize,
-        depth: u8,
-        low: i32,
-        high: i32,
-    ) -> Step<()> {
-        let _ = self.input;
-        let touched = state.objects.any
-            && (low..high)
-                .any(|off| object_in(state.frames[usize::from(depth)].slot_ref(off)).is_some());
-        if touched {
-            return Err(object_touched(
-                slot,
-                "a dynptr or an iterator is given as memory",
-            ));
-        }
-        Ok(())
-    }
-
     /// A new reference.
     pub(super) fn new_reference(
         &mut self,
@@ -317,6 +295,26 @@ impl Walk<'_> {
         let leaks_allowed = self.input.rules.leaks_allowed;
         state.forget_pointers(leaks_allowed, |pointer| pointer.reference == reference);
     }
+}
+
+/// A helper fills these bytes: it may not find an object there.
+pub(super) fn refuse_objects(
+    state: &State,
+    slot: usize,
+    depth: u8,
+    low: i32,
+    high: i32,
+) -> Step<()> {
+    let touched = state.objects.any
+        && (low..high)
+            .any(|off| object_in(state.frames[usize::from(depth)].slot_ref(off)).is_some());
+    if touched {
+        return Err(object_touched(
+            slot,
+            "a dynptr or an iterator is given as memory",
+        ));
+    }
+    Ok(())
 }
 
 /// A program has no business in the bytes of a kernel object.

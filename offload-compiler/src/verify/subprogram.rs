@@ -9,6 +9,7 @@ use super::input::GlobalArg;
 use super::marks::Mark;
 use super::memory::Access;
 use super::prototype::Prototype;
+use super::stack_object::refuse_objects;
 use super::state::{Frame, MAX_FRAMES, Purpose, State};
 use super::structure;
 use super::value::{Pointer, Region, Tracked, Value};
@@ -123,7 +124,7 @@ impl Walk<'_> {
                     let (depth, low, high) =
                         self.helper_stack_span(state, slot, &pointer, size, given.mark)?;
                     self.read_stack_bytes(state, slot, depth, low, high, name)?;
-                    self.refuse_objects(state, slot, depth, low, high)?;
+                    refuse_objects(state, slot, depth, low, high)?;
                     self.fill_stack(state, depth, low, high);
                     return Ok(());
                 }

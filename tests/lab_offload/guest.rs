@@ -3,21 +3,15 @@
 //!
 //! `offload-guest attach IFACE MODE PROGRAM [COMMAND]`: MODE is hw, drv, skb, drv+skb or none; PROGRAM is plain, frags, devmap
 //! (for a devmap's entries), or offload:IFACE (loaded for that NIC). The shell command runs between load and attach.
-//! `offload-guest detach IFACE MODE`. `offload-guest as-is OBJECT IFACE`: up the ladder from offload, and no compiler
-//! makes the program fit.
-//! `offload-guest left`: the ids of all programs, maps and links.
+//! `offload-guest detach IFACE MODE`. `offload-guest left`: the ids of all programs, maps and links.
 
 use std::error::Error;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::Path;
 use std::process::Command;
 
-use generic_fallback::plan::{Request, Wanted};
-use generic_fallback::{Ladder, NicProgram};
 use kernel::bpf::program::{ATTACH_XDP_DEVMAP, Program, ProgramSpec, XDP_HAS_FRAGS};
 use kernel::netlink::Route;
 use kernel::netlink::link::Mode;
-use offload_compiler::object::Object;
 use probe::{Needs, Tried};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -27,7 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["attach", ifname, mode, program] => attach(ifname, mode, program, None),
         ["attach", ifname, mode, program, command] => attach(ifname, mode, program, Some(command)),
         ["detach", ifname, mode] => set(ifname, mode, None),
-        ["as-is", object, ifname] => climb(Path::new(object), ifname),
         ["left"] => left(),
         other => Err(format!("what is {other:?}?").into()),
     }
@@ -114,40 +107,6 @@ fn set(ifname: &str, mode: &str, program: Option<&Program>) -> Result<(), Box<dy
     let explained = probe::explain(tried, refusal, &snapshot, facts, &Needs::default());
     println!("reason  {}", explained.reason);
     println!("to do   {}", explained.remedy.as_deref().unwrap_or("-"));
-    Ok(())
-}
-
-/// The ladder with the program as it is; each rung with all that was said of it.
-fn climb(object: &Path, ifname: &str) -> Result<(), Box<dyn Error>> {
-    let object = Object::parse(&std::fs::read(object)?)?;
-    let snapshot = probe::collect_for(&[ifname])?;
-    let mut ladder = Ladder::new(&object, "object", 0, None)?;
-    let request = Request {
-        wanted: Wanted::Mode(Mode::Offload),
-        fallback: true,
-        replace: false,
-    };
-    let facts = snapshot.by_name(ifname)?;
-    let outcome = ladder.climb(&snapshot, facts, request, &NicProgram::AsIs);
-    ladder.keep()?;
-    for attempt in outcome.attempts {
-        println!("{} {} at {}", attempt.mode, attempt.result, attempt.step);
-        let words = [
-            ("kernel", attempt.errno.map(|errno| errno.to_string())),
-            ("kernel", attempt.kernel_message),
-            (
-                "log",
-                Some(attempt.kernel_log.join("; ")).filter(|log| !log.is_empty()),
-            ),
-            ("reason", attempt.reason),
-            ("to do", attempt.remedy),
-        ];
-        for (what, words) in words {
-            if let Some(words) = words {
-                println!("  {what:7} {words}");
-            }
-        }
-    }
     Ok(())
 }
 

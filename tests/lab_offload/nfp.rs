@@ -1,7 +1,5 @@
 //! nfpsim: the kernel's NFP driver without a card.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 use tests::{corpus, golden};
 
@@ -16,29 +14,29 @@ fn with_card(guest: &Guest, body: impl FnOnce()) {
     guest.nothing_is_left();
 }
 
-/// As `compile` made them: `attach` would lower them once more, which is tested in `nfp_attach` and takes its time in here.
+/// As `compile` made them: lowering them once more is tested in `nfp_attach` and takes its time in here.
 pub(crate) fn the_lowered_corpus_attaches_to_the_nfp_driver(guest: &Guest) {
     let mut page = String::new();
     with_card(guest, || {
         for name in &guest.lowered {
             let words = guest.ok(&format!(
-                "offload-guest as-is {name}.nic.o nfpsim0 && xdp-offload detach nfpsim0 --all >/dev/null"
+                "xdp-offload attach --hw --as-is {name}.nic.o nfpsim0 && xdp-offload detach nfpsim0 --all >/dev/null"
             ));
-            let _ = write!(page, "{name}\n{words}");
+            page += &without_ids(&words);
         }
     });
     golden("lab/corpus-nfpsim", &page);
-    let held = page.matches("\noffload ok at attach\n").count();
+    let held = page.matches("runs in offload mode").count();
     // All but `frags`: the kernel offloads no such program.
     assert_eq!(held, guest.lowered.len() - 1, "{page}");
 }
 
 /// The driver finds no translation for a constant that is stored on the stack, and says so to the kernel's log alone. Our
-/// tool would have seen it before, so here the program is put on the ladder as it is.
+/// tool would have seen it before, so here it is told not to look.
 pub(crate) fn a_reason_that_is_in_the_kernels_log_only_is_shown(guest: &Guest) {
     with_card(guest, || {
-        let words = guest.ok("offload-guest as-is stack_constant.bpf.o nfpsim0");
-        golden("lab/kernel-log-nfp", &words);
+        let words = guest.offload("attach --hw --as-is stack_constant.bpf.o nfpsim0", 0);
+        golden("lab/kernel-log-nfp", &without_ids(&words));
         guest.offload("detach nfpsim0 --all", 0);
     });
 }

@@ -24,6 +24,10 @@ pub(crate) struct NicArgs {
         value_parser = clap::builder::PossibleValuesParser::new(Allow::ALL.map(Allow::name)))]
     allow: Vec<String>,
 
+    /// Give the NIC the program as it is: nothing is rewritten or judged before its driver does
+    #[arg(long, conflicts_with_all = ["allow", "profile"])]
+    as_is: bool,
+
     #[command(flatten)]
     card: CardArgs,
 }
@@ -41,7 +45,7 @@ impl NicArgs {
         program: usize,
         facts: &Facts,
     ) -> Result<NicProgram, Failure> {
-        if facts.driver_row().is_none_or(|row| row.name != "nfp") {
+        if self.as_is || facts.driver_row().is_none_or(|row| row.name != "nfp") {
             return Ok(NicProgram::AsIs);
         }
         let card = Nfp {

@@ -1,4 +1,4 @@
-//! `acceptance`: what `xdp-offload check` says of the card is what happens when the program is attached there.
+//! `acceptance`: what `xdp-offload check` says of the card is what its driver says of the program as it is.
 
 use serde::Deserialize;
 
@@ -23,8 +23,25 @@ pub(super) fn run(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Re
         .programs
         .first()
         .and_then(|program| program.offload.as_ref());
-    let attached = program::attached(attempt, subject, |_, _| Ok(Report::of(Outcome::Held)))?;
-    Ok(judge(said.map(|offload| offload.verdict), attached))
+    let held = |_: &mut Attempt<'_>, _: &mut u32| Ok(Report::of(Outcome::Held));
+    let Some(Offload { verdict }) = said else {
+        return Ok(found(
+            "not modelled",
+            program::attached(attempt, subject, held)?,
+        ));
+    };
+    let as_it_is = program::attached_with(attempt, subject, &["--as-is"], held)?;
+    let report = judge(*verdict, as_it_is);
+    if report.outcome != Some(Outcome::Refused) {
+        return Ok(report);
+    }
+    // What is refused as it is may be rewritten on its way to the card.
+    let attached = program::attached(attempt, subject, held)?;
+    Ok(match attached.outcome {
+        Some(Outcome::Held) => found("lowered", attached),
+        Some(Outcome::Refused) => found("refuse", attached),
+        _ => attached,
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,26 +68,32 @@ enum Verdict {
     Refuse,
 }
 
-/// `attached` is held, refused, or that nothing is known.
-fn judge(said: Option<Verdict>, attached: Report) -> Report {
-    let found = match (said, attached.outcome) {
-        (Some(Verdict::Accept), Some(Outcome::Refused)) => {
-            let why = attached.reason.unwrap_or_default();
-            return Report {
-                remedy: attached.remedy,
+/// The driver's word on the program as it is, `driver`, beside ours: held, refused, or that nothing is known.
+fn judge(said: Verdict, driver: Report) -> Report {
+    match (said, driver.outcome) {
+        (Verdict::Accept, Some(Outcome::Refused)) => {
+            let why = driver.reason.unwrap_or_default();
+            Report {
+                remedy: driver.remedy,
                 ..Report::wrong(format!("the check says accept, and it is refused: {why}"))
-            };
+            }
         }
-        (Some(Verdict::Accept), Some(Outcome::Held)) => "accept",
-        // What is refused as it is may be rewritten on its way to the card.
-        (Some(Verdict::Refuse), Some(Outcome::Held)) => "lowered",
-        (Some(Verdict::Refuse), Some(Outcome::Refused)) => "refuse",
-        (None, Some(Outcome::Held | Outcome::Refused)) => "not modelled",
-        _ => return attached,
-    };
-    Report {
-        found: Some(found.to_owned()),
-        ..attached
+        (Verdict::Refuse, Some(Outcome::Held)) => {
+            Report::wrong("the check says refuse, and the card takes it")
+        }
+        (Verdict::Accept, Some(Outcome::Held)) => found("accept", driver),
+        _ => driver,
+    }
+}
+
+/// Where the attach held or was refused, what that comes to.
+fn found(what: &str, report: Report) -> Report {
+    match report.outcome {
+        Some(Outcome::Held | Outcome::Refused) => Report {
+            found: Some(what.to_owned()),
+            ..report
+        },
+        _ => report,
     }
 }
 
@@ -85,32 +108,28 @@ mod tests {
             ..Report::of(Outcome::Refused)
         };
         let held = || Report::of(Outcome::Held);
-        for (said, attached, outcome, found) in [
-            (Some(Verdict::Accept), held(), Outcome::Held, Some("accept")),
-            (
-                Some(Verdict::Refuse),
-                held(),
-                Outcome::Held,
-                Some("lowered"),
-            ),
-            (
-                Some(Verdict::Refuse),
-                refused(),
-                Outcome::Refused,
-                Some("refuse"),
-            ),
-            (Some(Verdict::Accept), refused(), Outcome::Wrong, None),
-            (None, held(), Outcome::Held, Some("not modelled")),
+        for (said, driver, outcome, found) in [
+            (Verdict::Accept, held(), Outcome::Held, Some("accept")),
+            (Verdict::Refuse, refused(), Outcome::Refused, None),
+            (Verdict::Accept, refused(), Outcome::Wrong, None),
+            (Verdict::Refuse, held(), Outcome::Wrong, None),
         ] {
-            let report = judge(said, attached);
+            let report = judge(said, driver);
             assert_eq!(report.outcome, Some(outcome), "{said:?}");
             assert_eq!(report.found.as_deref(), found, "{said:?}");
         }
-        let wrong = judge(Some(Verdict::Accept), refused());
+        let wrong = judge(Verdict::Accept, refused());
         assert_eq!(
             wrong.reason.as_deref(),
             Some("the check says accept, and it is refused: too long")
         );
-        assert_eq!(judge(None, Report::failed("no")).outcome, None);
+    }
+
+    #[test]
+    fn what_failed_finds_nothing() {
+        let failed = found("not modelled", judge(Verdict::Accept, Report::failed("no")));
+        assert_eq!((failed.outcome, failed.found), (None, None));
+        let held = found("not modelled", Report::of(Outcome::Held));
+        assert_eq!(held.found.as_deref(), Some("not modelled"));
     }
 }

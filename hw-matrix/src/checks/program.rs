@@ -47,7 +47,17 @@ pub(super) fn attached(
     subject: &Subject<'_>,
     meanwhile: impl FnOnce(&mut Attempt<'_>, &mut u32) -> Result<Report, Stop>,
 ) -> Result<Report, Stop> {
-    let mut id = match attach(attempt, subject)? {
+    attached_with(attempt, subject, &[], meanwhile)
+}
+
+/// The same, with further options of `xdp-offload attach`.
+pub(super) fn attached_with(
+    attempt: &mut Attempt<'_>,
+    subject: &Subject<'_>,
+    options: &[&str],
+    meanwhile: impl FnOnce(&mut Attempt<'_>, &mut u32) -> Result<Report, Stop>,
+) -> Result<Report, Stop> {
+    let mut id = match attach(attempt, subject, options)? {
         Attach::Held(id) => id,
         Attach::Not(report) => return Ok(report),
     };
@@ -87,8 +97,12 @@ pub(super) enum Attach {
     Not(Report),
 }
 
-/// Attaches the program.
-pub(super) fn attach(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Attach, Stop> {
+/// Attaches the program, with further options of `xdp-offload attach`.
+pub(super) fn attach(
+    attempt: &mut Attempt<'_>,
+    subject: &Subject<'_>,
+    options: &[&str],
+) -> Result<Attach, Stop> {
     let (ifname, asked) = (subject.ifname(), subject.cell.mode);
     let flag = match asked {
         Mode::Native => "--native",
@@ -104,6 +118,7 @@ pub(super) fn attach(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result
         "--json",
     ];
     arguments.extend(&subject.named()[1..]);
+    arguments.extend(options);
     let output = match attempt.command("xdp-offload", &arguments) {
         Ok(output) => output,
         Err(Stop::Failed(reason)) => {

@@ -62,7 +62,7 @@ pub(super) fn run(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Re
         let reason = "the interface would come back in the first network namespace";
         return Ok(Report::skipped(reason));
     }
-    let id = match program::attach(attempt, subject)? {
+    let id = match program::attach(attempt, subject, &[])? {
         Attach::Held(id) => id,
         Attach::Not(report) => return Ok(report),
     };

@@ -30,6 +30,7 @@ fn programs_on_netdevsim_and_nfpsim() {
     maps::a_full_map_is_told_as_such(&guest);
     corpus::the_lowered_corpus_attaches_or_falls_back(&guest);
     nfp::the_lowered_corpus_attaches_to_the_nfp_driver(&guest);
+    nfp::check_says_what_the_card_behind_an_interface_takes(&guest);
     nfp::a_reason_that_is_in_the_kernels_log_only_is_shown(&guest);
     nfp::what_virtio_net_says_in_the_kernels_log_only_is_shown(&guest);
     nfp::counters_of_an_offloaded_program_are_read_from_the_device(&guest);

@@ -31,6 +31,21 @@ pub(crate) fn the_lowered_corpus_attaches_to_the_nfp_driver(guest: &Guest) {
     assert_eq!(held, guest.lowered.len() - 1, "{page}");
 }
 
+/// Of the program as it is, which is what the driver says of it.
+pub(crate) fn check_says_what_the_card_behind_an_interface_takes(guest: &Guest) {
+    with_card(guest, || {
+        for (name, verdict, code) in [("verdicts", "refuse", 3), ("pass", "accept", 0)] {
+            let object = corpus(name).display().to_string();
+            let report = guest.json(&format!("check {object} --dev nfpsim0"));
+            let offload = &report["programs"][0]["offload"];
+            assert_eq!(offload["verdict"], verdict, "{report}");
+            let attach = format!("attach --hw --as-is --no-fallback {object} nfpsim0");
+            guest.offload(&attach, code);
+        }
+        guest.offload("detach nfpsim0 --all", 0);
+    });
+}
+
 /// The driver finds no translation for a constant that is stored on the stack, and says so to the kernel's log alone. Our
 /// tool would have seen it before, so here it is told not to look.
 pub(crate) fn a_reason_that_is_in_the_kernels_log_only_is_shown(guest: &Guest) {

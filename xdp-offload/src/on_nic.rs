@@ -16,6 +16,11 @@ use offload_compiler::verify::Prepared;
 use probe::Facts;
 use std::collections::BTreeSet;
 
+/// Whether the interface is a Netronome NIC, or runs its driver without a card.
+pub(crate) fn is_nfp(facts: &Facts) -> bool {
+    facts.driver_row().is_some_and(|row| row.name == "nfp")
+}
+
 /// How programs are made to fit.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NicArgs {
@@ -45,7 +50,7 @@ impl NicArgs {
         program: usize,
         facts: &Facts,
     ) -> Result<NicProgram, Failure> {
-        if self.as_is || facts.driver_row().is_none_or(|row| row.name != "nfp") {
+        if self.as_is || !is_nfp(facts) {
             return Ok(NicProgram::AsIs);
         }
         let card = Nfp {

@@ -11,6 +11,7 @@ use crate::json::check::{
     Cycles, Device, Diagnostic, MapDefinition, Offload, Program, Report, Verdict,
 };
 use crate::nfp;
+use crate::on_nic::is_nfp;
 use crate::sources::Sources;
 use crate::subject::{self, Subject};
 use crate::target::{Chosen, TargetArgs};
@@ -329,15 +330,11 @@ fn look_at(object: &Object, name: &str, program: usize, ifname: &str) -> Result<
         rungs: report.rungs,
     };
     let mtu = facts.link.mtu;
-    let is_nfp = facts
-        .driver
-        .as_ref()
-        .is_some_and(|driver| driver.name == "nfp");
     Ok(Looked {
         device,
         plan,
         mtu,
-        card: is_nfp.then(|| Nfp {
+        card: is_nfp(facts).then(|| Nfp {
             mtu,
             ..Nfp::new(Profile::default())
         }),

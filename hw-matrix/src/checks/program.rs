@@ -167,8 +167,8 @@ pub(super) fn detach(
 fn fill(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Result<(), String>, Stop> {
     for MapEntry { map, key, value } in &subject.program.maps {
         let mut set = vec!["map", map, "set", key, value, "--dev", subject.ifname()];
-        if subject.cell.mode == Mode::Offload {
-            // The kernel keeps a NIC's maps without their types.
+        if subject.cell.mode == Mode::Offload && !(is_plain(key) && is_plain(value)) {
+            // The kernel keeps a NIC's maps without their types; an object may have none, either.
             set.extend(["--object", &subject.object]);
         }
         let set = done(attempt.command("xdp-offload", &set))?;
@@ -177,6 +177,11 @@ fn fill(attempt: &mut Attempt<'_>, subject: &Subject<'_>) -> Result<Result<(), S
         }
     }
     Ok(Ok(()))
+}
+
+/// Whether a key or value is a number or bytes, which have no need of a type.
+fn is_plain(text: &str) -> bool {
+    text.starts_with("hex:") || text.starts_with("0x") || text.parse::<i128>().is_ok()
 }
 
 /// As `xdp-offload` takes a time.
@@ -242,6 +247,20 @@ struct Rung {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn structures_and_names_need_types() {
+        for (text, plain) in [
+            ("53", true),
+            ("-1", true),
+            ("0x1f", true),
+            ("hex:0a0b", true),
+            ("{\"port\": 53}", false),
+            ("XDP_DROP", false),
+        ] {
+            assert_eq!(is_plain(text), plain, "{text}");
+        }
+    }
 
     #[test]
     fn only_the_asked_mode_is_an_attach_and_a_no_has_the_kernels_words() {

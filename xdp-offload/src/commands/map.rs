@@ -73,6 +73,10 @@ enum Action {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if args.map == "list" && args.action.is_none() {
+        if args.object.is_some() {
+            return Err(Failure::new(Exit::Usage, "a list shows no keys and values")
+                .remedy("give --object with the map that is to be shown"));
+        }
         return list(args);
     }
     let mut access = find(args)?;
